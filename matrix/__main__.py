@@ -1,0 +1,69 @@
+"""``python -m matrix list``: every cell of this machine's platform, and for each that cannot run the measured reason."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from matrix.availability import Facts, probe, reason
+from matrix.cell import PLATFORMS, TIERS, Cell
+from matrix.errors import UserError
+from matrix.expand import cells, checks_of
+from matrix.expression import parse
+from matrix.load import Matrix, load_matrix
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0, or 2 with one line when the input cannot be used."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _list(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m matrix", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    listing = commands.add_parser("list", help="every cell, and for each that cannot run here the reason")
+    listing.add_argument("--platform", choices=("auto", *PLATFORMS), default="auto", help="platform to list (default: %(default)s)")
+    listing.add_argument("--tier", choices=TIERS, default="full", help="up to which tier (default: %(default)s)")
+    listing.add_argument("--cells", default="*", metavar="EXPRESSION", help="globs joined by and, or, not")
+    return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    matrix = load_matrix()
+    facts = probe(options.platform)
+    if facts.problem:
+        print(f"error: {facts.problem}", file=sys.stderr)
+    selected = parse(options.cells)
+    listed = [cell for cell in cells(matrix, facts.platform, options.tier) if selected(cell)]
+    if not listed:
+        raise UserError(f"--cells {options.cells!r} matches no cell of {facts.platform}, tier {options.tier}: "
+                        "run `python -m matrix list` for all of them")  # fmt: skip
+    for cell in listed:
+        print(f"{cell.id:60} {_state(cell, matrix, facts, options.tier)}")
+    print(_total(listed, matrix, facts, options.tier))
+    return 0
+
+
+def _state(cell: Cell, matrix: Matrix, facts: Facts, tier: str) -> str:
+    if why := reason(cell, facts):
+        return f"cannot run: {why.sentence}"
+    planned = list(checks_of(cell, matrix, tier))
+    if planned[0].refusal and planned[0].subject == "build":
+        return "must be refused when it is built"
+    refused = sum(check.kind == "refuses" for check in planned)
+    return f"{len(planned)} checks" + (f", {refused} of them refusals" if refused else "")
+
+
+def _total(listed: list[Cell], matrix: Matrix, facts: Facts, tier: str) -> str:
+    able = [cell for cell in listed if not reason(cell, facts)]
+    count = sum(1 for cell in able for _ in checks_of(cell, matrix, tier))
+    return f"{len(listed)} cells on {facts.platform}, {len(able)} can run here with {count} checks (tier {tier})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Whether a cell can run on a machine, and if not, the measured reason."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matrix.cell import Cell, Requirement
+from matrix.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+PROBE_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a cell does not run: a code that can be counted and a sentence with the measured fact."""
+
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the probe measured of this machine.
+
+    ``problem`` is the one line of a GPU that is present and cannot be used. Each device is a table with ``name``,
+    ``capability`` ("9.0", on ROCm the architecture "gfx942") and ``memory`` in bytes. Each package is a table with
+    ``version``, ``location`` and ``error`` (what its import raised, empty when it works).
+    """
+
+    platform: str
+    problem: str
+    devices: tuple[Mapping[str, Any], ...]
+    packages: Mapping[str, Mapping[str, str]]
+    details: Mapping[str, Any]
+
+    def to_json(self) -> str:
+        """What :func:`read_facts` reads."""
+        return json.dumps({"platform": self.platform, "problem": self.problem, "devices": list(self.devices),
+                           "packages": dict(self.packages), "details": dict(self.details)})  # fmt: skip
+
+
+def probe(platform: str = "auto") -> Facts:
+    """Facts measured in a process of its own, so that a driver that hangs or crashes takes down the probe alone.
+
+    Raises:
+        UserError: the probe died, hung, or answered something unreadable.
+    """
+    command = [sys.executable, "-m", "fixtures.platform", platform]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, cwd=ROOT)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"the probe of this machine did not answer within {PROBE_SECONDS} s: run `{_shown(command)}`") from None
+    if done.returncode:
+        tail = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise UserError(f"the probe of this machine failed: {tail}: run `{_shown(command)}`")
+    return read_facts(done.stdout)
+
+
+def read_facts(text: str) -> Facts:
+    """Facts from the probe's JSON.
+
+    Raises:
+        UserError: it is not what the probe writes.
+    """
+    try:
+        data = json.loads(text)
+        return Facts(platform=data["platform"], problem=data["problem"], devices=tuple(data["devices"]),
+                     packages=data["packages"], details=data["details"])  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"the facts of this machine are unreadable ({error!r}): run `python -m fixtures.platform`") from None
+
+
+def reason(cell: Cell, facts: Facts) -> Reason | None:
+    """Why a cell cannot run on a machine, ``None`` when it can."""
+    requires = cell.configuration.requires
+    return _packages(requires, facts) or _devices(requires, facts)
+
+
+def _packages(requires: Requirement, facts: Facts) -> Reason | None:
+    for package in requires.packages:
+        if not facts.packages.get(package, {}).get("version"):
+            return Reason(code="not-installed", sentence=f"{package} is not installed in this environment")
+    return None
+
+
+def _devices(requires: Requirement, facts: Facts) -> Reason | None:
+    if requires.gpus > len(facts.devices):
+        return Reason(code="too-few-gpus", sentence=f"needs {requires.gpus} GPUs, this machine has {len(facts.devices)}")
+    if requires.capability and facts.platform == "cuda":
+        seen = min((str(device["capability"]) for device in facts.devices), key=_number, default="0.0")
+        if _number(seen) < _number(requires.capability):
+            sentence = f"needs compute capability >= {requires.capability}, this device has {seen}"
+            return Reason(code="compute-capability", sentence=sentence)
+    return None
+
+
+def _number(capability: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in capability.split("."))
+
+
+def _shown(command: list[str]) -> str:
+    return " ".join(["python", *command[1:]])

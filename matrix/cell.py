@@ -1,0 +1,181 @@
+"""The words of the matrix: configurations, models, workloads, cells and checks.
+
+Everything here is an immutable record; what is validated comes from the TOML files beside this module and is read by
+:mod:`matrix.load`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+PLATFORMS: Final = ("cpu", "cuda", "rocm")
+DTYPES: Final = ("fp32", "bf16", "fp16")
+TIERS: Final = ("quick", "full", "headline")
+TASKS: Final = ("causal-lm", "sequence-classification", "call")
+PADDINGS: Final = ("none", "left", "right")
+SCHEDULES: Final = ("prefill", "alone", "decode", "chunked", "generate")
+CACHES: Final = ("none", "dynamic", "static")
+PHASES: Final = ("prefill", "padded-prefill", "decode")
+CHECKS: Final = ("builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "imports")
+FEATURES: Final = (
+    "causal-mask", "padding-mask", "sliding-window", "attention-softcap", "final-softcap", "attention-scale",
+    "grouped-heads", "rotary-base", "positions", "expert-routing",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """What a machine must have before a configuration can run on it."""
+
+    packages: tuple[str, ...] = ()
+    capability: str = ""
+    gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Where a promise or a refusal holds; an empty field matches everything.
+
+    ``mask`` is whether the attention function is handed an explicit mask, see :meth:`Workload.needs_mask`.
+    """
+
+    platforms: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    phases: tuple[str, ...] = ()
+    mask: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """The kernel families of which one must execute where the condition holds."""
+
+    where: Condition
+    families: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A clear error that the library raises where the condition holds: at ``build`` or at ``run``."""
+
+    where: Condition
+    at: str
+    error: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """One optimization as a user would switch it on. ``dtypes`` says from which tier on each dtype runs."""
+
+    name: str
+    summary: str
+    suite: str
+    builder: str
+    options: Mapping[str, Any]
+    platforms: tuple[str, ...]
+    dtypes: Mapping[str, str]
+    models: tuple[str, ...]
+    checks: tuple[str, ...]
+    workloads: tuple[str, ...]
+    requires: Requirement
+    promises: tuple[Promise, ...]
+    refusals: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """An architecture at a size. ``config`` is what goes into its config.json, in transformers' own names."""
+
+    name: str
+    architecture: str
+    task: str
+    tier: str
+    seed: int
+    features: tuple[str, ...]
+    config: Mapping[str, Any]
+
+    @property
+    def window(self) -> int | None:
+        """Sliding-window width in tokens, ``None`` where every earlier token is seen."""
+        return self.config["sliding_window"] if "sliding-window" in self.features else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What is asked of a model: rows of which lengths, how padded, and in which portions they are fed.
+
+    ``lengths`` are the prompts' lengths in tokens, one a row; ``steps`` the tokens that follow one at a time;
+    ``chunks`` the portions in which the prompt is fed. Schedule ``alone`` runs each row in a batch of its own.
+    ``invariant`` names the law that ties the outcome to the same rows run alone, unpadded and uncached.
+    """
+
+    name: str
+    summary: str
+    tier: str
+    schedule: str
+    lengths: tuple[int, ...]
+    padding: str
+    steps: int
+    chunks: tuple[int, ...]
+    cache: str
+    tasks: tuple[str, ...]
+    invariant: str
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row, generated ones included."""
+        return max(self.lengths) + self.steps
+
+    def needs_mask(self, window: int | None) -> bool:
+        """Whether some forward pass cannot be expressed by ``is_causal`` alone and takes an explicit mask.
+
+        Padding, a portion of several tokens on a filled cache, a static cache longer than what it holds, and a row
+        that reaches the sliding window. Source: transformers/masking_utils.py, ``_ignore_causal_mask_sdpa``.
+        """
+        padded = self.padding != "none" and len(set(self.lengths)) > 1
+        return padded or bool(self.chunks) or self.cache == "static" or (window is not None and self.longest >= window)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Configuration x model x dtype on a platform: one row of the report."""
+
+    configuration: Configuration
+    model: Model
+    dtype: str
+    platform: str
+
+    @property
+    def id(self) -> str:
+        """Stable across releases: ``sdpa-flash/llama-tiny/bf16/cuda``."""
+        return f"{self.configuration.name}/{self.model.name}/{self.dtype}/{self.platform}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that must hold for a cell."""
+
+    cell: Cell
+    kind: str
+    subject: str = ""
+    workload: Workload | None = None
+    refusal: Refusal | None = field(default=None, compare=False)
+
+    @property
+    def id(self) -> str:
+        """``<cell id>::<kind>[<subject>]``; the subject is a workload, an invariant or a phase."""
+        return f"{self.cell.id}::{self.kind}" + (f"[{self.subject}]" if self.subject else "")
+
+    @property
+    def definition(self) -> str:
+        """Hash of everything that says what is checked, so that two runs compare like with like."""
+        workload = asdict(self.workload) if self.workload else self.subject
+        what = (asdict(self.cell.model), dict(self.cell.configuration.options), self.kind, workload)
+        return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]

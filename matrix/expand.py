@@ -1,0 +1,135 @@
+"""From the matrix files to the list of checks: pure functions, in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
+
+from matrix.cell import PHASES, TIERS, Cell, Check, Condition, Configuration, Model, Refusal, Requirement, Workload
+from matrix.load import Matrix
+
+Selected = Callable[[Cell], bool]
+
+
+def cells(matrix: Matrix, platform: str, tier: str) -> Iterator[Cell]:
+    """The cells of a platform up to a tier: models outermost, so that neighbours share references."""
+    for model in matrix.models.values():
+        for dtype in ("fp32", "bf16", "fp16"):
+            for configuration in matrix.configurations.values():
+                cell = Cell(configuration=configuration, model=model, dtype=dtype, platform=platform)
+                if _belongs(configuration, model, dtype, platform, tier) and any(checks_of(cell, matrix, tier)):
+                    yield cell
+
+
+def checks(matrix: Matrix, platform: str, tier: str) -> Iterator[Check]:
+    """Every planned check of a platform up to a tier."""
+    for cell in cells(matrix, platform, tier):
+        yield from checks_of(cell, matrix, tier)
+
+
+def checks_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Check]:
+    """The checks of one cell: what it must refuse, or all that must hold."""
+    if refusal := refusal_of(cell, "build"):
+        yield Check(cell=cell, kind="refuses", subject="build", refusal=refusal)
+        return
+    workloads = list(workloads_of(cell, matrix, tier))
+    for kind in cell.configuration.checks:
+        if (kind == "calls") != (cell.model.task == "call"):
+            continue
+        yield from _EXPANSIONS.get(kind, _once)(cell, kind, workloads)
+
+
+def workloads_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Workload]:
+    """The workloads that are asked of a cell."""
+    for workload in matrix.workloads.values():
+        if cell.model.task in workload.tasks and _within(workload.tier, tier):
+            if any(fnmatchcase(workload.name, pattern) for pattern in cell.configuration.workloads):
+                yield workload
+
+
+def refusal_of(cell: Cell, at: str, *, mask: bool | None = None, phase: str = "") -> Refusal | None:
+    """The refusal that is expected of a cell when it is built (``build``) or fed (``run``)."""
+    for refusal in cell.configuration.refusals:
+        if refusal.at == at and holds(refusal.where, cell, mask=mask, phase=phase):
+            return refusal
+    return None
+
+
+def promised(cell: Cell, phase: str, *, mask: bool | None = None) -> tuple[str, ...]:
+    """The kernel families of which one must execute in a phase: the first promise whose condition holds."""
+    for promise in cell.configuration.promises:
+        if holds(promise.where, cell, mask=mask, phase=phase):
+            return promise.families
+    return ()
+
+
+def holds(where: Condition, cell: Cell, *, mask: bool | None, phase: str) -> bool:
+    """Whether a condition is true of a cell."""
+    return (
+        (not where.platforms or cell.platform in where.platforms)
+        and (not where.dtypes or cell.dtype in where.dtypes)
+        and (not where.models or cell.model.name in where.models)
+        and (not where.features or bool(set(where.features) & set(cell.model.features)))
+        and (not where.phases or phase in where.phases)
+        and (where.mask is None or where.mask == mask)
+    )
+
+
+def _once(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    yield Check(cell=cell, kind=kind)
+
+
+def _each_workload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    for workload in workloads:
+        refusal = refusal_of(cell, "run", mask=workload.needs_mask(cell.model.window))
+        yield Check(cell=cell, kind="refuses" if refusal else kind, subject=workload.name, workload=workload, refusal=refusal)
+
+
+def _each_invariant(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    for workload in workloads:
+        if not refusal_of(cell, "run", mask=workload.needs_mask(cell.model.window)):
+            yield Check(cell=cell, kind=kind, subject=f"{workload.invariant}:{workload.name}", workload=workload)
+
+
+def _each_phase(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    for phase in PHASES:
+        if phase == "decode" and cell.model.task != "causal-lm":
+            continue
+        if not refusal_of(cell, "run", mask=phase == "padded-prefill", phase=phase):
+            yield Check(cell=cell, kind=kind, subject=phase)
+
+
+_EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] = {
+    "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
+}  # fmt: skip
+
+
+def _belongs(configuration: Configuration, model: Model, dtype: str, platform: str, tier: str) -> bool:
+    return (
+        platform in configuration.platforms
+        and dtype in configuration.dtypes
+        and _within(configuration.dtypes[dtype], tier)
+        and _within(model.tier, tier)
+        and any(fnmatchcase(model.name, pattern) for pattern in configuration.models)
+    )
+
+
+def _within(own: str, asked: str) -> bool:
+    return TIERS.index(own) <= TIERS.index(asked)
+
+
+def environment_checks(promises: Iterable[str], platform: str) -> Iterator[Check]:
+    """One check a promised package: it must import. The package stands where a cell has its model."""
+    for package in promises:
+        cell = Cell(configuration=_ENVIRONMENT, model=_package(package), dtype="any", platform=platform)
+        yield Check(cell=cell, kind="imports")
+
+
+def _package(name: str) -> Model:
+    return Model(name=name, architecture="package", task="call", tier="quick", seed=0, features=(), config={})
+
+
+_ENVIRONMENT = Configuration(
+    name="environment", summary="the libraries themselves", suite="environment", builder="", options={}, platforms=(),
+    dtypes={}, models=(), checks=("imports",), workloads=(), requires=Requirement(), promises=(), refusals=(),
+)  # fmt: skip

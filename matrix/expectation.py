@@ -1,0 +1,77 @@
+"""Known failures: which checks, under which versions, with which outcome, whose issue, and until when."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from matrix.cell import PLATFORMS, Check
+from matrix.expression import parse
+from matrix.table import Table
+
+ACCEPTED_OUTCOMES = ("failed", "refused", "crashed", "timed_out", "out_of_memory")
+_SPECIFIER = re.compile(r"\s*(?:(?:==|!=|<=|>=|<|>|~=)\s*[0-9][\w.*+]*\s*,?\s*)+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """One known failure. ``versions`` maps a package to a PEP 440 specifier; all must hold for it to apply."""
+
+    cells: str
+    checks: tuple[str, ...]
+    platforms: tuple[str, ...]
+    versions: Mapping[str, str]
+    outcome: str
+    message: str
+    url: str
+    expires: datetime.date
+
+    def covers(self, check: Check) -> bool:
+        """Whether it speaks of this check, its condition left aside."""
+        from fnmatch import fnmatchcase
+
+        subject = check.id.removeprefix(check.cell.id + "::")
+        named = any(fnmatchcase(subject, pattern.replace("[", "[[]")) for pattern in self.checks)
+        return named and check.cell.platform in self.platforms and parse(self.cells)(check.cell)
+
+    @property
+    def name(self) -> str:
+        """How reports speak of it."""
+        return f"{self.cells} :: {', '.join(self.checks)}"
+
+
+def load_expectation(table: Table) -> Expectation:
+    """One ``[[expectation]]`` of expectations.toml.
+
+    Raises:
+        UserError: a key is unknown, missing or not usable.
+    """
+    versions = table.choices("versions", {}, keys=(), values=())
+    for package, specifier in versions.items():
+        if not isinstance(specifier, str) or not _SPECIFIER.fullmatch(specifier):
+            raise table.error(f"versions.{package}", f"is {specifier!r}, a specifier such as '>=5.0, <5.2' is accepted")
+    expectation = Expectation(
+        cells=table.text("cells"),
+        checks=table.texts("checks"),
+        platforms=table.texts("platforms", PLATFORMS, accepted=PLATFORMS),
+        versions=versions,
+        outcome=table.text("outcome", accepted=ACCEPTED_OUTCOMES),
+        message=table.text("message", ""),
+        url=table.text("url"),
+        expires=_date(table, "expires"),
+    )
+    if not expectation.url.startswith("https://"):
+        raise table.error("url", f"is {expectation.url!r}, the https address of an issue is accepted")
+    table.done()
+    parse(expectation.cells)
+    return expectation
+
+
+def _date(table: Table, key: str) -> datetime.date:
+    text = table.text(key)
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise table.error(key, f"is {text!r}, a date such as '2027-03-31' is accepted") from None

@@ -1,0 +1,175 @@
+"""Which kernel family an operator or a device kernel belongs to: kernels.toml, read strictly, and its pure classification."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from matrix.cell import PLATFORMS
+from matrix.table import Table, read
+
+PATH: Final = Path(__file__).parent / "kernels.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorRule:
+    """Operators of a family: a regular expression on the profiler's name, and the least rank of the first input."""
+
+    pattern: str
+    platforms: tuple[str, ...]
+    min_rank: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelRule:
+    """Device kernels of a family; ``needs_operator`` where the name alone does not tell that the family ran."""
+
+    pattern: str
+    platforms: tuple[str, ...]
+    needs_operator: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One implementation of attention and the names it executes under."""
+
+    name: str
+    summary: str
+    operators: tuple[OperatorRule, ...]
+    kernels: tuple[KernelRule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bystander:
+    """A name that looks like attention and computes none, with the reason."""
+
+    pattern: str
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernels:
+    """Everything of kernels.toml. ``attention`` is the pattern of names that compute attention, whoever claims them."""
+
+    attention: str
+    bystanders: tuple[Bystander, ...]
+    families: tuple[Family, ...]
+
+    def of_operator(self, name: str, rank: int, platform: str) -> tuple[str, ...]:
+        """Families that an operator with a first input of this rank may belong to, in the order of the file."""
+        return tuple(
+            family.name for family in self.families
+            if any(_holds(rule, name, platform) and rank >= rule.min_rank for rule in family.operators)
+        )  # fmt: skip
+
+    def of_kernel(self, name: str, platform: str, *, alone: bool) -> tuple[str, ...]:
+        """Families that claim a device kernel; ``alone`` where it was launched beneath none of their operators."""
+        return tuple(
+            family.name for family in self.families
+            if any(_holds(rule, name, platform) and not (alone and rule.needs_operator) for rule in family.kernels)
+        )  # fmt: skip
+
+    def looks_like_attention(self, name: str) -> bool:
+        """Whether a name speaks of attention and is no bystander."""
+        return bool(_compiled(self.attention).search(name)) and not any(
+            _compiled(bystander.pattern).search(name) for bystander in self.bystanders
+        )
+
+
+def load_kernels(path: Path = PATH) -> Kernels:
+    """kernels.toml.
+
+    Raises:
+        UserError: the file is malformed, a pattern is no regular expression, or a name or a claim is repeated.
+    """
+    table = read(path)
+    kernels = Kernels(
+        attention=_pattern(table, "attention"),
+        bystanders=tuple(_bystander(entry) for entry in table.tables("bystander")),
+        families=tuple(_family(entry) for entry in table.tables("family")),
+    )
+    table.done()
+    names = [family.name for family in kernels.families]
+    for name in names:
+        if names.count(name) > 1:
+            raise table.error("family", f"{name!r} appears {names.count(name)} times, a name is accepted once: merge them")
+    if not names:
+        raise table.error("family", "is missing, at least one [[family]] is required")
+    return kernels
+
+
+def family_names(path: Path = PATH) -> tuple[str, ...]:
+    """The names that a promise may refer to, in the order of the file."""
+    return tuple(family.name for family in load_kernels(path).families)
+
+
+def _family(table: Table) -> Family:
+    family = Family(
+        name=table.text("name"),
+        summary=table.text("summary"),
+        operators=tuple(_operator(entry) for entry in table.tables("operator")),
+        kernels=tuple(_kernel(entry) for entry in table.tables("kernel")),
+    )
+    table.done()
+    if not family.operators and not family.kernels:
+        raise table.error("operator", f"and kernel are both missing from {family.name!r}, at least one rule is required")
+    return family
+
+
+def _operator(table: Table) -> OperatorRule:
+    rule = OperatorRule(
+        pattern=_pattern(table, "pattern"),
+        platforms=table.texts("platforms", PLATFORMS, accepted=PLATFORMS),
+        min_rank=table.integer("min_rank", 0),
+        source=_source(table),
+    )
+    table.done()
+    return rule
+
+
+def _kernel(table: Table) -> KernelRule:
+    rule = KernelRule(
+        pattern=_pattern(table, "pattern"),
+        platforms=table.texts("platforms", accepted=tuple(platform for platform in PLATFORMS if platform != "cpu")),
+        needs_operator=bool(table.flag("needs_operator")),
+        source=_source(table),
+    )
+    table.done()
+    return rule
+
+
+def _bystander(table: Table) -> Bystander:
+    bystander = Bystander(pattern=_pattern(table, "pattern"), reason=table.text("reason"), source=_source(table))
+    table.done()
+    return bystander
+
+
+def _pattern(table: Table, key: str) -> str:
+    pattern = table.text(key)
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise table.error(key, f"is no regular expression ({pattern!r}): {error}") from None
+    return pattern
+
+
+def _source(table: Table) -> str:
+    source = table.text("source")
+    if not source.startswith("https://"):
+        raise table.error("source", f"is {source!r}, an https:// address is accepted: say where the name was seen")
+    return source
+
+
+def _holds(rule: OperatorRule | KernelRule, name: str, platform: str) -> bool:
+    return platform in rule.platforms and bool(_compiled(rule.pattern).search(name))
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)

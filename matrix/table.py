@@ -1,0 +1,154 @@
+"""Strict reading of one TOML table: every key is asked for by name and type, and what nobody asked for is an error."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from matrix.errors import UserError
+
+VERSION = 1
+
+
+class Table:
+    """One table of a file. ``where`` is its dotted key, used in messages.
+
+    Raises:
+        UserError: a key is missing, unknown, of the wrong type or outside what is accepted.
+    """
+
+    def __init__(self, path: Path, where: str, data: object) -> None:
+        self.path, self.where = path, where
+        if not isinstance(data, dict):
+            raise UserError(f"{path.name}: {where} is {_kind(data)}, a table is accepted: write [{where}]")
+        self._data: dict[str, Any] = dict(data)
+        self._asked: list[str] = []
+
+    def error(self, key: str, problem: str) -> UserError:
+        """The one line that names file, key and problem."""
+        where = f"{self.where}.{key}" if self.where else key
+        return UserError(f"{self.path.name}: {where} {problem}")
+
+    def _take(self, key: str, kind: type, default: Any) -> Any:
+        self._asked.append(key)
+        if key not in self._data:
+            if default is None:
+                raise self.error(key, f"is missing, {_NAMES[kind]} is required")
+            return default
+        value = self._data.pop(key)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self.error(key, f"is {_kind(value)} ({value!r}), {_NAMES[kind]} is accepted")
+        return value
+
+    def text(self, key: str, default: str | None = None, *, accepted: Iterable[str] = ()) -> str:
+        """A string, one of ``accepted`` where given."""
+        value: str = self._take(key, str, default)
+        self._check(key, (value,), accepted)
+        return value
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        """A whole number of at least 0."""
+        value: int = self._take(key, int, default)
+        if value < 0:
+            raise self.error(key, f"is {value}, a number of at least 0 is accepted")
+        return value
+
+    def flag(self, key: str) -> bool | None:
+        """A boolean, ``None`` where the key is absent."""
+        return self._take(key, bool, None) if key in self._data else self._asked.append(key)
+
+    def texts(self, key: str, default: tuple[str, ...] | None = None, *, accepted: Iterable[str] = ()) -> tuple[str, ...]:
+        """A list of strings without repeats, each one of ``accepted`` where given."""
+        values = self._items(key, str, default)
+        self._check(key, values, accepted)
+        if len(set(values)) < len(values):
+            raise self.error(key, f"repeats a value: {list(values)!r}")
+        return values
+
+    def integers(self, key: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """A list of whole numbers of at least 1."""
+        values = self._items(key, int, default)
+        if any(value < 1 for value in values):
+            raise self.error(key, f"is {list(values)!r}, numbers of at least 1 are accepted")
+        return values
+
+    def _items(self, key: str, kind: type, default: tuple[Any, ...] | None) -> tuple[Any, ...]:
+        values = self._take(key, list, default)
+        for value in values:
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise self.error(key, f"holds {value!r}, a list of {_NAMES[kind].split(' ', 1)[1]}s is accepted")
+        return tuple(values)
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        """A free table that is handed to a library as it is; empty where absent."""
+        return dict(self._take(key, dict, {}))
+
+    def choices(self, key: str, default: dict[str, str] | None = None, *, keys: Iterable[str], values: Iterable[str]
+                ) -> dict[str, str]:  # fmt: skip
+        """A table from one of ``keys`` to one of ``values``."""
+        table: dict[str, str] = dict(self._take(key, dict, default))
+        self._check(key, tuple(table), keys)
+        self._check(key, tuple(table.values()), values)
+        return table
+
+    def table(self, key: str) -> Table:
+        """A sub-table, empty where absent."""
+        return Table(self.path, f"{self.where}.{key}", self._take(key, dict, {}))
+
+    def tables(self, key: str) -> Iterator[Table]:
+        """The tables of an array ``[[key]]``, none where absent."""
+        for index, data in enumerate(self._take(key, list, [])):
+            yield Table(self.path, f"{self.where}.{key}[{index}]".lstrip("."), data)
+
+    def named(self, key: str) -> Iterator[tuple[str, Table]]:
+        """The tables ``[key.NAME]``, at least one."""
+        entries = self._take(key, dict, None)
+        if not entries:
+            raise self.error(key, f"is empty, at least one [{key}.NAME] is required")
+        for name, data in entries.items():
+            yield name, Table(self.path, f"{key}.{name}", data)
+
+    def _check(self, key: str, values: tuple[object, ...], accepted: Iterable[str]) -> None:
+        accepted = tuple(accepted)
+        for value in values:
+            if accepted and value not in accepted:
+                raise self.error(key, f"is {value!r}, accepted: {', '.join(accepted)}{_near(str(value), accepted)}")
+
+    def done(self) -> None:
+        """Every key must have been asked for."""
+        for key in self._data:
+            near = _near(key, self._asked)
+            raise self.error(key, f"is an unknown key, accepted: {', '.join(sorted(set(self._asked)))}{near}")
+
+
+_NAMES: dict[type, str] = {str: "a string", int: "a number", bool: "a boolean", list: "a list", dict: "a table"}
+
+
+def _kind(value: object) -> str:
+    return _NAMES.get(type(value), f"a {type(value).__name__}")
+
+
+def _near(value: str, accepted: Iterable[str]) -> str:
+    close = difflib.get_close_matches(value, list(accepted), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def read(path: Path) -> Table:
+    """The top-level table of a versioned TOML file.
+
+    Raises:
+        UserError: the file cannot be read, is no TOML, or is of another version.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path.name}: is not valid TOML: {error}") from None
+    table = Table(path, "", data)
+    if (version := table.integer("version")) != VERSION:
+        raise UserError(f"{path.name}: version is {version}, version = {VERSION} is accepted: update the suite or the file")
+    return table

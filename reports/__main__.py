@@ -1,0 +1,124 @@
+"""``python -m reports show RUN`` and ``python -m reports compare BASELINE CANDIDATE``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TextIO
+
+from matrix.errors import UserError
+from reports.compare import compare, exit_code
+from reports.document import reason
+from reports.render import json, junit, markdown, terminal
+from reports.render.text import plain
+from reports.run import Run
+from reports.store import latest, read_run
+from reports.summary import judge
+from reports.thresholds import load_thresholds
+
+ROOT: Final = Path("runs")
+WIDEST: Final = 160
+
+EXITS: Final = (
+    "exit codes: 0 the run is good, nothing got worse; 1 the run is not good, something regressed, newly fails or is "
+    "missing; 2 the input cannot be used; 3 evidence is insufficient and --fail-on-inconclusive was given"
+)
+
+
+def main(arguments: Sequence[str] | None = None, out: TextIO | None = None, err: TextIO | None = None) -> int:
+    """Runs one command and returns its exit code; bad input is one line on ``err`` and 2."""
+    out, err = out or sys.stdout, err or sys.stderr
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options, out)
+    except UserError as error:
+        print(f"error: {plain(str(error))}", file=err)
+        return 2
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m reports", description="Says what a run was, or what changed between two.", epilog=EXITS
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    show = commands.add_parser("show", help="what one run found", epilog=EXITS)
+    show.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    show.set_defaults(command=_show)
+    both = commands.add_parser("compare", help="what got worse or better between two runs", epilog=EXITS)
+    both.add_argument("baseline", metavar="BASELINE", help="folder of the trusted run")
+    both.add_argument("candidate", metavar="CANDIDATE", help="folder of the run to judge, or 'latest'")
+    both.add_argument(
+        "--fail-on-inconclusive", action="store_true", help="exit with 3 where evidence is too thin for a verdict"
+    )
+    both.set_defaults(command=_compare)
+    for command in (show, both):
+        for name in ("markdown", "junit", "json"):
+            command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
+        command.add_argument("--all", action="store_true", help="show every entry, however many there are")
+    return parser
+
+
+def _show(options: argparse.Namespace, out: TextIO) -> int:
+    run = _run(options.run)
+    _write(
+        options,
+        {"markdown": lambda: markdown.show(run), "junit": lambda: junit.of_run(run), "json": lambda: json.of_run(run)},
+    )
+    _print(terminal.show(run, _page(options, out)), out)
+    return 0 if judge(run).good else 1
+
+
+def _compare(options: argparse.Namespace, out: TextIO) -> int:
+    comparison = compare(_run(options.baseline), _run(options.candidate), load_thresholds())
+    _write(
+        options,
+        {
+            "markdown": lambda: markdown.compared(comparison),
+            "junit": lambda: junit.of_comparison(comparison),
+            "json": lambda: json.of_comparison(comparison),
+        },
+    )
+    _print(terminal.compared(comparison, _page(options, out)), out)
+    return exit_code(comparison, fail_on_inconclusive=options.fail_on_inconclusive)
+
+
+def _run(name: str) -> Run:
+    return read_run(latest(ROOT) if name == "latest" else Path(name))
+
+
+def _page(options: argparse.Namespace, out: TextIO) -> terminal.Page:
+    width = min(shutil.get_terminal_size((WIDEST, 50)).columns if out.isatty() else 120, WIDEST)
+    return terminal.page_for(out, max(width, 40), all=options.all)
+
+
+def _write(options: argparse.Namespace, renderers: dict[str, Callable[[], str]]) -> None:
+    for name, render in renderers.items():
+        path: Path | None = getattr(options, name)
+        if path is None:
+            continue
+        try:
+            path.write_text(render(), encoding="utf-8", errors="backslashreplace")
+        except (OSError, ValueError) as error:
+            raise UserError(f"--{name} {path}: cannot be written: {reason(error)}") from None
+
+
+def _print(text: str, out: TextIO) -> None:
+    """A terminal that cannot show a character gets it escaped; one that went away changes no exit code.
+
+    See https://docs.python.org/3/library/signal.html#note-on-sigpipe.
+    """
+    encoding = out.encoding or "utf-8"
+    try:
+        out.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        out.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

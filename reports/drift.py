@@ -1,0 +1,106 @@
+"""What differs between two records of a check that holds in both: errors inside the tolerance, kernels, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reports.record import Record
+from reports.statistics import Trend, growth, metrics, size, trend
+from reports.thresholds import Thresholds
+from reports.verdict import Finding, Kind
+
+_KINDS = {
+    Trend.GREW: Kind.REGRESSED,
+    Trend.BROKE: Kind.REGRESSED,
+    Trend.SHRANK: Kind.IMPROVED,
+    Trend.MENDED: Kind.IMPROVED,
+}
+
+
+def findings(before: Record, after: Record, thresholds: Thresholds) -> Iterator[Finding]:
+    """Everything that differs by more than it may, and what the baseline measured and the candidate did not."""
+    yield from _errors(before, after, thresholds)
+    yield from _dispatch(before, after, thresholds)
+    yield from _memory(before, after, thresholds)
+
+
+def _errors(before: Record, after: Record, thresholds: Thresholds) -> Iterator[Finding]:
+    threshold = thresholds.errors.get(after.dtype, thresholds.errors["fp32"])
+    now = metrics(after)
+    for name, was in metrics(before).items():
+        if name not in now:
+            yield _lost(f"the {name} error", "error_missing")
+        elif (way := trend(was, now[name], threshold)) is not Trend.STEADY:
+            reason = "error_not_finite" if way is Trend.BROKE else f"{name}_error"
+            message = _error_sentence(name, was, now[name], after)
+            yield Finding(kind=_KINDS[way], reason=reason, message=message, size=size(was, now[name]))
+
+
+def _error_sentence(name: str, was: float, now: float, after: Record) -> str:
+    limit = after.errors.get(f"{name}_tolerance")
+    within = f" (tolerance {limit:.2e})" if limit is not None else ""
+    times = f", {_times(was, now)}" if was and now else ""
+    return f"{name} error went from {was:.2e} to {now:.2e}{times}{within}"
+
+
+def _times(was: float, now: float) -> str:
+    return f"{now / was:.3g} times as large" if now > was else f"{was / now:.3g} times smaller"
+
+
+def _dispatch(before: Record, after: Record, thresholds: Thresholds) -> Iterator[Finding]:
+    was, now = before.families, after.families
+    if was is None or was == now:
+        return
+    if now is None:
+        yield _lost("which kernels executed", "dispatch_missing")
+        return
+    yield Finding(
+        kind=_dispatch_kind(was, now, thresholds),
+        reason="dispatch",
+        message=f"executes {_names(now)}, executed {_names(was)} before",
+    )
+
+
+def _dispatch_kind(was: frozenset[str], now: frozenset[str], thresholds: Thresholds) -> Kind:
+    slow, slow_before = now & thresholds.unoptimized, was & thresholds.unoptimized
+    if slow - slow_before or not now:
+        return Kind.REGRESSED
+    if slow_before - slow and now:
+        return Kind.IMPROVED
+    return thresholds.changed
+
+
+def _memory(before: Record, after: Record, thresholds: Thresholds) -> Iterator[Finding]:
+    for name, was in before.memory.items():
+        threshold = thresholds.memory.get(name)
+        if threshold is None:
+            continue
+        if name not in after.memory:
+            yield _lost(_MEMORY_NAMES[name], f"{name}_missing")
+        elif (way := growth(was, now := after.memory[name], threshold)) is not Trend.STEADY:
+            sentence = _memory_sentence(name, was, now)
+            yield Finding(kind=_KINDS[way], reason=name, message=sentence, size=size(was, now))
+
+
+_MEMORY_NAMES = {"footprint": "the memory footprint", "peak": "peak memory"}
+
+
+def _memory_sentence(name: str, was: int, now: int) -> str:
+    percent = f" by {100 * abs(now / was - 1):.1f} %" if was else ""
+    return f"{_MEMORY_NAMES[name]} {'grew' if now > was else 'shrank'}{percent}, from {in_bytes(was)} to {in_bytes(now)}"
+
+
+def in_bytes(amount: int) -> str:
+    """An amount of memory as people read it."""
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if abs(amount) >= size:
+            return f"{amount / size:.2f} {unit}"
+    return f"{amount} B"
+
+
+def _lost(what: str, reason: str) -> Finding:
+    return Finding(kind=Kind.INCONCLUSIVE, reason=reason, message=f"the baseline recorded {what}, the candidate did not")
+
+
+def _names(families: frozenset[str]) -> str:
+    return " + ".join(sorted(families)) or "no known kernel"

@@ -1,0 +1,26 @@
+"""The fingerprint of an environment: everything that may explain why two runs differ, and nothing secret."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+from matrix.availability import Facts
+
+
+def fingerprint(facts: Facts, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Nested JSON: ``host``, ``devices`` with ``runtime``, ``libraries`` (version and where from), ``packages`` and ``settings``.
+
+    ``packages`` names the version of every distribution that is installed, because any of them may be what changed.
+    """
+    runtimes = ("cuda", "hip", "cudnn", "driver", "cpu_capability")
+    return {
+        "host": {key: value for key, value in facts.details.items() if key not in runtimes},
+        "devices": [dict(device) for device in facts.devices],
+        "runtime": {key: facts.details[key] for key in runtimes if key in facts.details},
+        "libraries": {name: {"version": package["version"], "location": package["location"]}
+                      for name, package in facts.packages.items() if package["version"]},
+        "packages": dict(sorted((dist.name, dist.version) for dist in importlib.metadata.distributions() if dist.name)),
+        "settings": dict(settings),
+    }  # fmt: skip

@@ -1,0 +1,188 @@
+"""Pages of plain text that fit a screen: worst first, one sentence each; colour only where a terminal shows it."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TextIO
+
+from reports.compare import Comparison
+from reports.record import RED, Record
+from reports.render import grid, group
+from reports.render.text import plain, seconds, share, title, value
+from reports.run import Run
+from reports.summary import counts, failures, judge, nearest, refusals, remarks, seconds_by_phase, skips, words
+from reports.verdict import UNDECIDED, WORSE, Kind, Verdict
+
+_COLOURS: Final = {"bad": "31;1", "good": "32;1", "open": "33", "quiet": "2", "head": "1"}
+_SCREEN: Final = 6
+"""Entries of a section before the rest is only counted."""
+_ROWS: Final = 12
+"""Rows of the table before those without a finding are only counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """How a page is written: whether in colour, whether without cuts, and how many columns wide."""
+
+    colour: bool = False
+    all: bool = False
+    width: int = 120
+
+    def paint(self, text: str, style: str) -> str:
+        """Text in a style, or as it is."""
+        return f"\x1b[{_COLOURS[style]}m{text}\x1b[0m" if self.colour else text
+
+    def cut(self, entries: Sequence[str], limit: int) -> Iterator[str]:
+        """The first entries, and how many more there are."""
+        yield from entries if self.all else entries[:limit]
+        if len(entries) > limit and not self.all:
+            yield self.paint(f"  ... and {len(entries) - limit} more (--all shows them)", "quiet")
+
+    def wrap(self, text: str, indent: int = 2) -> str:
+        """One sentence on as many lines as it needs, at most three unless all is shown."""
+        pad = " " * indent
+        return textwrap.fill(
+            plain(text), self.width, initial_indent=pad, subsequent_indent=pad + "  ", break_on_hyphens=False,
+            break_long_words=False, max_lines=None if self.all else 3, placeholder=" ...",
+        )  # fmt: skip
+
+    def section(self, name: str, entries: Sequence[str], limit: int = _SCREEN) -> Iterator[str]:
+        """A heading and its entries; nothing where there are none."""
+        if entries:
+            yield ""
+            yield self.paint(f"{name}:", "head")
+            yield from self.cut(entries, limit)
+
+    def sentences(self, name: str, texts: Iterable[str], limit: int = _SCREEN) -> Iterator[str]:
+        """A section of sentences."""
+        yield from self.section(name, [self.wrap(text) for text in texts], limit)
+
+
+def page_for(stream: TextIO, width: int, *, all: bool) -> Page:
+    """Colour on a terminal only, and not where NO_COLOR asks for none (https://no-color.org)."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Page(colour=stream.isatty() and wanted, all=all, width=width)
+
+
+def show(run: Run, page: Page) -> str:
+    """The page of one run."""
+    judgement = judge(run)
+    lines = (
+        page.paint(page.wrap(judgement.sentence, 0), "good" if judgement.good else "bad"),
+        page.paint(title(run.header), "quiet"),
+        *page.sentences("Mind", (f"! {remark}" for remark in remarks(run))),
+        *page.sentences("Expectations out of date", run.expectation_troubles),
+        *page.section("Not good", _records(failures(run), page)),
+        *page.section("Planned and never run", [f"  {plain(id)}" for id in run.missing]),
+        *page.section("Refused or expected to fail", _records(refusals(run), page), 4),
+        *page.sentences("Skipped", (f"{skip.count} x {skip.message or skip.reason}" for skip in skips(run))),
+        *page.section("Nearest to the tolerance", _nearest(run)),
+        *_table(grid.of_records(run.records.values()), page),
+        "",
+        page.wrap(f"Outcomes: {', '.join(f'{count} {words(outcome)}' for outcome, count in counts(run).items())}", 0),
+        page.wrap(f"Time: {', '.join(_time(run)) or 'not recorded'}", 0),
+    )
+    return "\n".join(lines) + "\n"
+
+
+def compared(comparison: Comparison, page: Page) -> str:
+    """The page of two runs."""
+    style = "bad" if comparison.worse else "open" if comparison.undecided else "good"
+    changes = [f"{change.path}: {value(change.before)} -> {value(change.after)}" for change in comparison.changes]
+    known = [verdict for verdict in comparison.verdicts if verdict.accepted]
+    lines = (
+        page.paint(page.wrap(comparison.sentence, 0), style),
+        page.paint(f"baseline   {title(comparison.baseline.header)}", "quiet"),
+        page.paint(f"candidate  {title(comparison.candidate.header)}", "quiet"),
+        *page.sentences("Mind", (f"! {note}" for note in comparison.notes)),
+        *page.sentences("Expectations out of date", comparison.troubles),
+        *(line for kind in Kind for line in _of_kind(comparison, kind, page)),
+        *page.section("Known failures", _verdicts(known, page), 4),
+        *_table(grid.of_verdicts(comparison.verdicts), page),
+        *page.sentences("Changed in the environment", changes or ["nothing"], 12),
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _of_kind(comparison: Comparison, kind: Kind, page: Page) -> Iterator[str]:
+    """One section per verdict. What is unchanged is shown only when it is bad in both, or when all is asked for."""
+    chosen = [item for item in comparison.verdicts if item.kind is kind and not item.accepted]
+    if kind is Kind.UNCHANGED and not page.all:
+        failing = [item for item in chosen if item.after in RED]
+        yield from page.section("Unchanged, but not good in either run", _verdicts(failing, page), 4)
+        return
+    limit = _SCREEN if kind in WORSE | UNDECIDED else 3
+    yield from page.section(words(kind).capitalize(), _verdicts(chosen, page), limit)
+
+
+def _verdicts(verdicts: Sequence[Verdict], page: Page) -> list[str]:
+    if page.all:
+        return [_verdict(verdict, page) for verdict in verdicts]
+    return [_verdict(item.first, page) + _alike(item, page) for item in group.of_verdicts(verdicts)]
+
+
+def _verdict(item: Verdict, page: Page) -> str:
+    also = f" (also: {', '.join(finding.reason for finding in item.also)})" if item.also and not page.all else ""
+    lines = [f"  {page.paint(plain(item.id), _style(item))}", page.wrap(item.message + also, 4)]
+    if page.all:
+        lines += [page.wrap(f"{finding.kind}: {finding.message}", 4) for finding in item.also]
+    if item.worse and item.command:
+        lines.append(page.paint(f"    $ {plain(item.command)}", "quiet"))
+    return "\n".join(lines)
+
+
+def _style(item: Verdict) -> str:
+    if item.worse:
+        return "bad"
+    if item.kind is Kind.UNCHANGED:
+        return "quiet"
+    return "open" if item.kind in UNDECIDED or item.accepted else "good"
+
+
+def _records(records: Sequence[Record], page: Page) -> list[str]:
+    if page.all:
+        return [_record(record, page) for record in records]
+    return [_record(item.first, page) + _alike(item, page) for item in group.of_records(records)]
+
+
+def _record(record: Record, page: Page) -> str:
+    red = record.outcome in RED
+    known = f" [{record.expectation}]" if record.expectation else ""
+    sentence = f"{words(record.outcome)}: {record.message or record.reason or 'no message'}{known}"
+    lines = [f"  {page.paint(plain(record.id), 'bad' if red else 'open')}", page.wrap(sentence, 4)]
+    if red and record.command:
+        lines.append(page.paint(f"    $ {plain(record.command)}", "quiet"))
+    return "\n".join(lines)
+
+
+def _alike(found: group.Group[Record] | group.Group[Verdict], page: Page) -> str:
+    return "\n" + page.wrap(f"and {len(found.others)} more alike: {found.where}", 4) if found.others else ""
+
+
+def _nearest(run: Run) -> list[str]:
+    return [f"  {share(item.share):>6}  {plain(item.metric):<6} {plain(item.record.id)}" for item in nearest(run)]
+
+
+def _time(run: Run) -> list[str]:
+    finished = run.header.finished
+    wall = [f"wall {seconds(finished - run.header.started)}"] if finished is not None else []
+    return wall + [f"{name} {seconds(spent)}" for name, spent in seconds_by_phase(run).items()]
+
+
+def _table(table: grid.Grid, page: Page) -> Iterator[str]:
+    """Rows without a finding are counted only, once the table is longer than a screen bears."""
+    rows = [[plain(name, 40), *(tally.text for tally in tallies)] for name, tallies in table.rows]
+    lines = [["configuration", *(plain(column, 16) for column in table.columns)], *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    head, *body = ["  ".join(map(_aligned, line, widths, range(len(line)))).rstrip() for line in lines]
+    if body:
+        told = [f"  {line}" for line in page.cut(body, max(_ROWS, len(body) - table.quiet))]
+        legend = [page.paint(f"  {grid.LEGEND}", "quiet")] if table.open else []
+        yield from page.section("Checks", [page.paint(f"  {head}", "head"), *told, *legend], len(told) + 2)
+
+
+def _aligned(text: str, width: int, column: int) -> str:
+    return text.rjust(width) if column else text.ljust(width)
