@@ -15,4 +15,6 @@ def test_direct_calls_agree_with_the_float64_oracle(check: Check, device: str, m
     cell = check.cell
     backends = cell.configuration.options.get("backends", ())
     with measure.phase("workload"):
-        explore(subject=check.subject, backends=backends, dtype=cell.dtype, device=device, platform=cell.platform, measure=measure)
+        explore(
+            subject=check.subject, backends=backends, dtype=cell.dtype, device=device, platform=cell.platform, measure=measure
+        )

@@ -6,7 +6,7 @@ import pytest
 
 from fixtures.findings import Finding
 from fixtures.measure import Measurement
-from fixtures.platform import import_error
+from fixtures.platform import IMPORTED, import_error
 from fixtures.selection import Plan
 from matrix.cell import Check
 
@@ -21,7 +21,7 @@ def test_promised_package_imports(check: Check, planned: Plan, measure: Measurem
         raise Finding("not-installed", f"{name} is promised by this environment and is not installed: install it, or take the "
                                        "promise out of matrix/environments.toml")  # fmt: skip
 
-    error = package.get("error") or import_error(name)
+    error = package["error"] if name in IMPORTED else import_error(name)
 
     if error:
         raise ImportError(f"{name} {package['version']} is installed and cannot be imported: {error}")
