@@ -1,0 +1,1 @@
+"""What is validated: data and its expansion, standard library only."""

@@ -27,18 +27,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m matrix", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="every cell, and for each that cannot run here the reason")
-    listing.add_argument("--platform", choices=("auto", *PLATFORMS), default="auto", help="platform to list (default: %(default)s)")
+    listing.add_argument("--platform", choices=("auto", *PLATFORMS), default="auto", help="what to list (default: %(default)s)")
     listing.add_argument("--tier", choices=TIERS, default="full", help="up to which tier (default: %(default)s)")
     listing.add_argument("--cells", default="*", metavar="EXPRESSION", help="globs joined by and, or, not")
     return parser
 
 
 def _list(options: argparse.Namespace) -> int:
-    matrix = load_matrix()
+    matrix, selected = load_matrix(), parse(options.cells)
     facts = probe(options.platform)
-    if facts.problem:
-        print(f"error: {facts.problem}", file=sys.stderr)
-    selected = parse(options.cells)
     listed = [cell for cell in cells(matrix, facts.platform, options.tier) if selected(cell)]
     if not listed:
         raise UserError(f"--cells {options.cells!r} matches no cell of {facts.platform}, tier {options.tier}: "

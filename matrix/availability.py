@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -58,9 +59,16 @@ def probe(platform: str = "auto") -> Facts:
     except subprocess.TimeoutExpired:
         raise UserError(f"the probe of this machine did not answer within {PROBE_SECONDS} s: run `{_shown(command)}`") from None
     if done.returncode:
-        tail = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise UserError(f"the probe of this machine failed: {tail}: run `{_shown(command)}`")
-    return read_facts(done.stdout)
+        raise UserError(f"the probe of this machine {ended(done)}: run `{_shown(command)}`")
+    return read_facts(done.stdout.strip().rpartition("\n")[2])  # whatever a library prints on import comes before
+
+
+def ended(done: subprocess.CompletedProcess[str]) -> str:
+    """How a process that failed ended: the signal that killed it, or the last line of what it said."""
+    if done.returncode < 0:
+        return f"was killed by signal {-done.returncode} ({signal.strsignal(-done.returncode)})"
+    lines = done.stderr.strip().splitlines()
+    return f"failed: {lines[-1]}" if lines else f"failed with status {done.returncode}"
 
 
 def read_facts(text: str) -> Facts:
@@ -80,7 +88,15 @@ def read_facts(text: str) -> Facts:
 def reason(cell: Cell, facts: Facts) -> Reason | None:
     """Why a cell cannot run on a machine, ``None`` when it can."""
     requires = cell.configuration.requires
-    return _packages(requires, facts) or _devices(requires, facts)
+    return _platform(cell.platform, facts) or _packages(requires, facts) or _devices(requires, facts)
+
+
+def _platform(platform: str, facts: Facts) -> Reason | None:
+    if facts.problem:
+        return Reason(code="unusable-platform", sentence=facts.problem)
+    if platform != "cpu" and not facts.devices:
+        return Reason(code="no-gpu", sentence=f"needs a GPU of platform {platform}, this machine has none")
+    return None
 
 
 def _packages(requires: Requirement, facts: Facts) -> Reason | None:
@@ -94,7 +110,7 @@ def _devices(requires: Requirement, facts: Facts) -> Reason | None:
     if requires.gpus > len(facts.devices):
         return Reason(code="too-few-gpus", sentence=f"needs {requires.gpus} GPUs, this machine has {len(facts.devices)}")
     if requires.capability and facts.platform == "cuda":
-        seen = min((str(device["capability"]) for device in facts.devices), key=_number, default="0.0")
+        seen = min((str(device["capability"]) for device in facts.devices), key=_number)
         if _number(seen) < _number(requires.capability):
             sentence = f"needs compute capability >= {requires.capability}, this device has {seen}"
             return Reason(code="compute-capability", sentence=sentence)

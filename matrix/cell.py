@@ -20,7 +20,9 @@ PADDINGS: Final = ("none", "left", "right")
 SCHEDULES: Final = ("prefill", "alone", "decode", "chunked", "generate")
 CACHES: Final = ("none", "dynamic", "static")
 PHASES: Final = ("prefill", "padded-prefill", "decode")
+INVARIANTS: Final = ("causal", "padded", "batched", "cached", "chunked", "greedy")
 CHECKS: Final = ("builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "imports")
+DERIVED_CHECKS: Final = ("refuses", "imports")  # planned by what is refused or promised, never by name
 FEATURES: Final = (
     "causal-mask", "padding-mask", "sliding-window", "attention-softcap", "final-softcap", "attention-scale",
     "grouped-heads", "rotary-base", "positions", "expert-routing",

@@ -42,9 +42,9 @@ def checks_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Check]:
 def workloads_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Workload]:
     """The workloads that are asked of a cell."""
     for workload in matrix.workloads.values():
-        if cell.model.task in workload.tasks and _within(workload.tier, tier):
-            if any(fnmatchcase(workload.name, pattern) for pattern in cell.configuration.workloads):
-                yield workload
+        asked = any(fnmatchcase(workload.name, pattern) for pattern in cell.configuration.workloads)
+        if asked and cell.model.task in workload.tasks and _within(workload.tier, tier):
+            yield workload
 
 
 def refusal_of(cell: Cell, at: str, *, mask: bool | None = None, phase: str = "") -> Refusal | None:

@@ -6,13 +6,21 @@ import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from matrix.cell import PLATFORMS, Check
 from matrix.expression import parse
 from matrix.table import Table
 
 ACCEPTED_OUTCOMES = ("failed", "refused", "crashed", "timed_out", "out_of_memory")
-_SPECIFIER = re.compile(r"\s*(?:(?:==|!=|<=|>=|<|>|~=)\s*[0-9][\w.*+]*\s*,?\s*)+")
+# The part of PEP 440 that anybody writes; whatever it accepts, packaging accepts too.
+_RELEASE = r"[0-9]+(?:\.[0-9]+)*"
+_SUFFIX = r"(?:(?:a|b|rc)[0-9]+)?(?:\.post[0-9]+)?(?:\.dev[0-9]+)?"
+_CLAUSE = (
+    rf"(?:(?:==|!=)\s*{_RELEASE}(?:\.\*|{_SUFFIX}(?:\+[a-z0-9]+(?:\.[a-z0-9]+)*)?)"
+    rf"|(?:<=|>=|<|>)\s*{_RELEASE}{_SUFFIX}|~=\s*[0-9]+(?:\.[0-9]+)+{_SUFFIX})"
+)
+SPECIFIER = re.compile(rf"\s*{_CLAUSE}\s*(?:,\s*{_CLAUSE}\s*)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +38,6 @@ class Expectation:
 
     def covers(self, check: Check) -> bool:
         """Whether it speaks of this check, its condition left aside."""
-        from fnmatch import fnmatchcase
-
         subject = check.id.removeprefix(check.cell.id + "::")
         named = any(fnmatchcase(subject, pattern.replace("[", "[[]")) for pattern in self.checks)
         return named and check.cell.platform in self.platforms and parse(self.cells)(check.cell)
@@ -50,8 +56,8 @@ def load_expectation(table: Table) -> Expectation:
     """
     versions = table.choices("versions", {}, keys=(), values=())
     for package, specifier in versions.items():
-        if not isinstance(specifier, str) or not _SPECIFIER.fullmatch(specifier):
-            raise table.error(f"versions.{package}", f"is {specifier!r}, a specifier such as '>=5.0, <5.2' is accepted")
+        if not isinstance(specifier, str) or not SPECIFIER.fullmatch(specifier):
+            raise table.error("versions", f"of {package!r} is {specifier!r}, a specifier such as '>=5.0, <5.2' is accepted")
     expectation = Expectation(
         cells=table.text("cells"),
         checks=table.texts("checks"),
@@ -65,7 +71,7 @@ def load_expectation(table: Table) -> Expectation:
     if not expectation.url.startswith("https://"):
         raise table.error("url", f"is {expectation.url!r}, the https address of an issue is accepted")
     table.done()
-    parse(expectation.cells)
+    parse(expectation.cells, f"{table.path.name}: {table.where}.cells is")
     return expectation
 
 

@@ -9,21 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import cache
+from typing import Final
 
 from matrix.cell import Cell
 from matrix.errors import UserError
 
 Predicate = Callable[[str], bool]
 _TOKEN = re.compile(r"\s*(\(|\)|[^\s()]+)")
+DEEPEST: Final = 50  # nobody writes more, and each level takes some of Python's stack
 
 
-def parse(text: str) -> Callable[[Cell], bool]:
-    """A predicate over cells.
+@cache
+def parse(text: str, where: str = "--cells") -> Callable[[Cell], bool]:
+    """A predicate over cells; ``where`` says in messages where the expression stands.
 
     Raises:
         UserError: the expression is malformed; the message points at the token.
     """
-    return _over_cells(_Parser(text).whole())
+    return _over_cells(_Parser(text, where).whole())
 
 
 def _over_cells(predicate: Predicate) -> Callable[[Cell], bool]:
@@ -38,9 +42,10 @@ def _glob(pattern: str) -> Predicate:
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, where: str) -> None:
+        self.text, self.where = text, where
         self.tokens = _TOKEN.findall(text)
+        self.depth = 0
 
     def whole(self) -> Predicate:
         predicate = self.either()
@@ -49,29 +54,37 @@ class _Parser:
         return predicate
 
     def either(self) -> Predicate:
-        left = self.both()
+        choices = [self.both()]
         while self.accept("or"):
-            left = _either(left, self.both())
-        return left
+            choices.append(self.both())
+        return lambda cell_id: any(choice(cell_id) for choice in choices)
 
     def both(self) -> Predicate:
-        left = self.one()
+        conditions = [self.one()]
         while self.accept("and"):
-            left = _both(left, self.one())
-        return left
+            conditions.append(self.one())
+        return lambda cell_id: all(condition(cell_id) for condition in conditions)
 
     def one(self) -> Predicate:
         if self.accept("not"):
-            inner = self.one()
+            inner = self.within(self.one)
             return lambda cell_id: not inner(cell_id)
         if self.accept("("):
-            inner = self.either()
+            inner = self.within(self.either)
             if not self.accept(")"):
                 raise self.error("a closing parenthesis is missing")
             return inner
         if not self.tokens or self.tokens[0] in ("and", "or", ")"):
             raise self.error(f"a glob is expected {f'before {self.tokens[0]!r}' if self.tokens else 'at the end'}")
         return _glob(self.tokens.pop(0))
+
+    def within(self, rule: Callable[[], Predicate]) -> Predicate:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self.error(f"it is nested more than {DEEPEST} deep")
+        predicate = rule()
+        self.depth -= 1
+        return predicate
 
     def accept(self, token: str) -> bool:
         if self.tokens[:1] == [token]:
@@ -80,13 +93,5 @@ class _Parser:
         return False
 
     def error(self, problem: str) -> UserError:
-        return UserError(f"--cells {self.text!r}: {problem}; accepted: globs joined by and, or, not and parentheses, "
+        return UserError(f"{self.where} {self.text!r}: {problem}; accepted: globs joined by and, or, not and parentheses, "
                          "such as 'sdpa-* and llama*'")  # fmt: skip
-
-
-def _either(left: Predicate, right: Predicate) -> Predicate:
-    return lambda cell_id: left(cell_id) or right(cell_id)
-
-
-def _both(left: Predicate, right: Predicate) -> Predicate:
-    return lambda cell_id: left(cell_id) and right(cell_id)

@@ -90,7 +90,7 @@ def load_kernels(path: Path = PATH) -> Kernels:
     """
     table = read(path)
     kernels = Kernels(
-        attention=_pattern(table, "attention"),
+        attention=table.pattern("attention"),
         bystanders=tuple(_bystander(entry) for entry in table.tables("bystander")),
         families=tuple(_family(entry) for entry in table.tables("family")),
     )
@@ -124,7 +124,7 @@ def _family(table: Table) -> Family:
 
 def _operator(table: Table) -> OperatorRule:
     rule = OperatorRule(
-        pattern=_pattern(table, "pattern"),
+        pattern=table.pattern("pattern"),
         platforms=table.texts("platforms", PLATFORMS, accepted=PLATFORMS),
         min_rank=table.integer("min_rank", 0),
         source=_source(table),
@@ -135,7 +135,7 @@ def _operator(table: Table) -> OperatorRule:
 
 def _kernel(table: Table) -> KernelRule:
     rule = KernelRule(
-        pattern=_pattern(table, "pattern"),
+        pattern=table.pattern("pattern"),
         platforms=table.texts("platforms", accepted=tuple(platform for platform in PLATFORMS if platform != "cpu")),
         needs_operator=bool(table.flag("needs_operator")),
         source=_source(table),
@@ -145,18 +145,9 @@ def _kernel(table: Table) -> KernelRule:
 
 
 def _bystander(table: Table) -> Bystander:
-    bystander = Bystander(pattern=_pattern(table, "pattern"), reason=table.text("reason"), source=_source(table))
+    bystander = Bystander(pattern=table.pattern("pattern"), reason=table.text("reason"), source=_source(table))
     table.done()
     return bystander
-
-
-def _pattern(table: Table, key: str) -> str:
-    pattern = table.text(key)
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise table.error(key, f"is no regular expression ({pattern!r}): {error}") from None
-    return pattern
 
 
 def _source(table: Table) -> str:

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-import datetime
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 
 from matrix.cell import (
-    CACHES, CHECKS, DTYPES, FEATURES, PADDINGS, PHASES, PLATFORMS, SCHEDULES, TASKS, TIERS, Condition, Configuration,
-    Model, Promise, Refusal, Requirement, Workload,
-)  # fmt: skip
+    CACHES,
+    CHECKS,
+    DERIVED_CHECKS,
+    DTYPES,
+    FEATURES,
+    INVARIANTS,
+    PADDINGS,
+    PHASES,
+    PLATFORMS,
+    SCHEDULES,
+    TASKS,
+    TIERS,
+    Condition,
+    Configuration,
+    Model,
+    Promise,
+    Refusal,
+    Requirement,
+    Workload,
+)
 from matrix.environment import Environment, load_environment
+from matrix.errors import UserError
 from matrix.expectation import Expectation, load_expectation
+from matrix.kernels import family_names
 from matrix.table import Table, read
 
 FOLDER = Path(__file__).parent
 NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
+PLANNED_CHECKS = tuple(check for check in CHECKS if check not in DERIVED_CHECKS)
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +59,14 @@ def load_matrix(folder: Path = FOLDER) -> Matrix:
     Raises:
         UserError: a file is malformed or refers to a name that does not exist.
     """
-    from matrix.kernels import family_names
-
     models, workloads = load_models(folder / "models.toml"), load_workloads(folder / "workloads.toml")
     families = family_names(folder / "kernels.toml")
+    configurations = load_configurations(folder / "configurations.toml", tuple(models), families)
+    for configuration in configurations.values():
+        _refers(configuration, "models", configuration.models, tuple(models))
+        _refers(configuration, "workloads", configuration.workloads, tuple(workloads))
     return Matrix(
-        configurations=load_configurations(folder / "configurations.toml", tuple(models), families),
+        configurations=configurations,
         models=models,
         workloads=workloads,
         environments=_named(folder / "environments.toml", "environment", load_environment),
@@ -72,12 +97,20 @@ def load_expectations(path: Path = FOLDER / "expectations.toml") -> tuple[Expect
     return entries
 
 
-def _named(path, key, build):  # type: ignore[no-untyped-def]  # generic over the record that build makes
+def _refers(configuration: Configuration, key: str, patterns: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """A glob that matches nothing would leave its cells out in silence."""
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise UserError(f"configurations.toml: configuration.{configuration.name}.{key} holds {pattern!r}, which matches "
+                            f"nothing in {key}.toml, accepted: globs of {', '.join(known)}")  # fmt: skip
+
+
+def _named(path: Path, key: str, build: Callable[[str, Table], Entry]) -> dict[str, Entry]:
     table = read(path)
     records = {}
     for name, entry in table.named(key):
         if not NAME.fullmatch(name):
-            raise entry.error("", f"is no usable name: lower-case letters, digits, '-' and '.' are accepted")
+            raise table.error(key, f"holds the name {name!r}, lower-case letters, digits, '-' and '.' are accepted")
         records[name] = build(name, entry)
         entry.done()
     table.done()
@@ -85,7 +118,7 @@ def _named(path, key, build):  # type: ignore[no-untyped-def]  # generic over th
 
 
 def _model(name: str, table: Table) -> Model:
-    return Model(
+    model = Model(
         name=name,
         architecture=table.text("architecture"),
         task=table.text("task", accepted=TASKS),
@@ -94,6 +127,15 @@ def _model(name: str, table: Table) -> Model:
         features=table.texts("features", (), accepted=FEATURES),
         config=table.mapping("config"),
     )
+    if "sliding-window" in model.features and not _positive(model.config.get("sliding_window")):
+        raise table.error("config.sliding_window", "is required with feature 'sliding-window': a whole number of at least 1")
+    if model.task != "call" and not _positive(model.config.get("vocab_size")):
+        raise table.error("config.vocab_size", "is required: a whole number of at least 1")
+    return model
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _workload(name: str, table: Table) -> Workload:
@@ -107,21 +149,32 @@ def _workload(name: str, table: Table) -> Workload:
         steps=table.integer("steps", 0),
         chunks=table.integers("chunks", ()),
         cache=table.text("cache", "none", accepted=CACHES),
-        tasks=table.texts("tasks", ("causal-lm",), accepted=TASKS),
-        invariant=table.text("invariant"),
+        tasks=table.texts("tasks", ("causal-lm",), accepted=tuple(task for task in TASKS if task != "call")),
+        invariant=table.text("invariant", accepted=INVARIANTS),
     )
-    _consistent(workload, table)
+    for key, problem in _contradictions(workload):
+        raise table.error(key, problem)
     return workload
 
 
-def _consistent(workload: Workload, table: Table) -> None:
-    uneven = len(set(workload.lengths)) > 1
-    if uneven and workload.padding == "none" and workload.schedule != "alone":
-        raise table.error("padding", "is 'none' though the rows differ in length: use left or right, or schedule = 'alone'")
-    if workload.chunks and (workload.schedule != "chunked" or sum(workload.chunks) != max(workload.lengths)):
-        raise table.error("chunks", f"{list(workload.chunks)} must add up to the longest row, with schedule = 'chunked'")
-    if (workload.schedule in ("decode", "generate")) != bool(workload.steps):
-        raise table.error("steps", "is for schedules decode and generate, and at least 1 there")
+def _contradictions(workload: Workload) -> Iterator[tuple[str, str]]:
+    """Keys that ask for what the schedule would ignore, with what is accepted."""
+    schedule, uneven = workload.schedule, len(set(workload.lengths)) > 1
+    if schedule == "alone" and workload.padding != "none":
+        yield "padding", f"is {workload.padding!r}, 'none' is accepted with schedule = 'alone': each row is a batch of its own"
+    if schedule != "alone" and uneven and workload.padding == "none":
+        yield "padding", "is 'none' though the rows differ in length: use left or right, or schedule = 'alone'"
+    if (schedule == "chunked") != bool(workload.chunks):
+        yield "chunks", "is for schedule = 'chunked', and required there"
+    if schedule == "chunked" and workload.lengths != (sum(workload.chunks),):
+        yield "chunks", f"adds up to {sum(workload.chunks)}, the length of the one row of schedule = 'chunked' is accepted"
+    if (schedule in ("decode", "generate")) != bool(workload.steps):
+        yield "steps", "is for schedules decode and generate, and at least 1 there"
+    caches = {"decode": ("dynamic", "static"), "chunked": ("dynamic",), "generate": ("dynamic",)}.get(schedule, ("none",))
+    if workload.cache not in caches:
+        yield "cache", f"is {workload.cache!r}, accepted with schedule = {schedule!r}: {', '.join(caches)}"
+    if schedule not in ("prefill", "alone") and workload.tasks != ("causal-lm",):
+        yield "tasks", f"is {list(workload.tasks)!r}, ['causal-lm'] is accepted with schedule = {schedule!r}: it needs a cache"
 
 
 def _configuration(name: str, table: Table, models: tuple[str, ...], families: tuple[str, ...]) -> Configuration:
@@ -134,7 +187,7 @@ def _configuration(name: str, table: Table, models: tuple[str, ...], families: t
         platforms=table.texts("platforms", PLATFORMS, accepted=PLATFORMS),
         dtypes=table.choices("dtypes", keys=DTYPES, values=TIERS),
         models=table.texts("models", ("*",)),
-        checks=table.texts("checks", accepted=CHECKS),
+        checks=table.texts("checks", accepted=PLANNED_CHECKS),
         workloads=table.texts("workloads", ("*",)),
         requires=_requirement(table.table("requires")),
         promises=tuple(_promise(entry, models, families) for entry in table.tables("promises")),
@@ -177,17 +230,12 @@ def _refusal(table: Table, models: tuple[str, ...]) -> Refusal:
     refusal = Refusal(
         where=_condition(table, models),
         at=table.text("at", accepted=("build", "run")),
-        error=table.text("error"),
+        error=table.pattern("error"),
         source=table.text("source"),
     )
     table.done()
-    try:
-        re.compile(refusal.error)
-    except re.error as error:
-        raise table.error("error", f"is no regular expression: {error}") from None
+    if refusal.where.phases:
+        raise table.error("phases", "is for promises alone: say mask = true or false")
+    if refusal.at == "build" and refusal.where.mask is not None:
+        raise table.error("mask", "is for at = 'run': nothing is fed while a model is built")
     return refusal
-
-
-def today() -> datetime.date:
-    """The day that expiry is judged by (UTC)."""
-    return datetime.datetime.now(datetime.UTC).date()

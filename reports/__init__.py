@@ -1,0 +1,1 @@
+"""What was learned: records, comparison and their pages."""

@@ -92,9 +92,9 @@ def _memory_sentence(name: str, was: int, now: int) -> str:
 
 def in_bytes(amount: int) -> str:
     """An amount of memory as people read it."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if abs(amount) >= size:
-            return f"{amount / size:.2f} {unit}"
+    for unit, unit_size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if abs(amount) >= unit_size:
+            return f"{amount / unit_size:.2f} {unit}"
     return f"{amount} B"
 
 

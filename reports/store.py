@@ -6,7 +6,6 @@ replaced as a whole.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,6 @@ class RunWriter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._header: Header | None = None
-        self._records: BinaryIO | None = None
         self._torn = False
 
     def begin(self, header: Header, environment: Mapping[str, Any]) -> None:
@@ -40,7 +38,7 @@ class RunWriter:
         self._header = header
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._records = (self.folder / RECORDS).open("xb", buffering=0)
+            (self.folder / RECORDS).touch(exist_ok=False)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{self.folder}: cannot be written: {reason(error)}; name a folder that can be with --run-dir"
@@ -57,12 +55,11 @@ class RunWriter:
 
     def append(self, record: Record) -> None:
         """Adds one record; it is with the operating system when this returns."""
-        if self._records is None:
-            raise RuntimeError("begin() comes first")
         line = ("\n" if self._torn else "") + record.to_json() + "\n"
         self._torn = True  # until all of the line is written: a half line on a full disk must not spoil the next record
         try:
-            _write_all(self._records, line.encode("ascii"))
+            with (self.folder / RECORDS).open("ab", buffering=0) as file:
+                _write_all(file, line.encode("ascii"))
         except (OSError, ValueError) as error:
             raise UserError(f"{self.folder / RECORDS}: {record.id} cannot be recorded: {reason(error)}") from None
         self._torn = False
@@ -70,10 +67,9 @@ class RunWriter:
     def finish(
         self, *, finished: float, complete: bool, notes: Iterable[str] = (), expectations: Iterable[Expectation] = ()
     ) -> None:
-        """Closes the records and run.json; ``complete`` when the run came to its end and did all it had planned."""
-        if self._header is None or self._records is None:
+        """Closes run.json; ``complete`` when the run came to its end and did all it had planned."""
+        if self._header is None:
             raise RuntimeError("begin() comes first")
-        self._records.close()
         self.update(
             finished=finished,
             complete=complete,
@@ -86,7 +82,7 @@ class RunWriter:
         path, draft = self.folder / name, self.folder / f"{name}.part"
         try:
             draft.write_text(text, encoding="utf-8", errors="backslashreplace")
-            os.replace(draft, path)
+            draft.replace(path)
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be written: {reason(error)}") from None
 

@@ -100,7 +100,7 @@ def remarks(run: Run) -> tuple[str, ...]:
         found.append(f"it was narrowed to {header.cells!r}" if header.cells else "it was narrowed to a part of its tier")
     found += run.damage
     if run.superseded:
-        found.append(f"{_plural(len(run.superseded), 'record')} were replaced by a later one of the same check{_hidden(run)}")
+        found.append(f"replaced by a later record of the same check: {len(run.superseded)}{_hidden(run)}")
     return (*found, *header.notes)
 
 
@@ -172,8 +172,8 @@ def nearest(run: Run, count: int = 5) -> list[Nearness]:
 
 
 def gpus(environment: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the GPUs in a fingerprint, from its list ``gpus``; empty where it has none."""
-    listed = environment.get("gpus")
+    """The names of the GPUs in a fingerprint, from its list ``devices``; empty where it has none."""
+    listed = environment.get("devices")
     entries = listed if isinstance(listed, list) else []
     return tuple(str(entry["name"]) for entry in entries if isinstance(entry, Mapping) and "name" in entry)
 

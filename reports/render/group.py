@@ -13,6 +13,8 @@ from reports.verdict import Verdict
 
 T = TypeVar("T", Record, Verdict)
 
+_NAMED: Final = 6
+"""Configurations that are named before the others are only counted."""
 _NUMBER: Final = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?")
 
 
@@ -26,8 +28,9 @@ class Group(Generic[T]):
     @property
     def where(self) -> str:
         """How many of the others each configuration has: ``sdpa 9, sdpa-switched 10``; empty where there are none."""
-        found = Counter(item.configuration for item in self.others)
-        return ", ".join(f"{name} {count}" for name, count in found.items())
+        found = Counter(item.configuration for item in self.others).most_common()
+        rest = [f"{len(found) - _NAMED} other configurations"] if len(found) > _NAMED else []
+        return ", ".join([f"{name} {count}" for name, count in found[:_NAMED]] + rest)
 
 
 def of_records(records: Iterable[Record]) -> list[Group[Record]]:

@@ -20,7 +20,8 @@ _COLOURS: Final = {"bad": "31;1", "good": "32;1", "open": "33", "quiet": "2", "h
 _SCREEN: Final = 6
 """Entries of a section before the rest is only counted."""
 _ROWS: Final = 12
-"""Rows of the table before those without a finding are only counted."""
+_BAD_ROWS: Final = 16
+"""Rows of the table before those without a finding, and before all others, are only counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +180,7 @@ def _table(table: grid.Grid, page: Page) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     head, *body = ["  ".join(map(_aligned, line, widths, range(len(line)))).rstrip() for line in lines]
     if body:
-        told = [f"  {line}" for line in page.cut(body, max(_ROWS, len(body) - table.quiet))]
+        told = [f"  {line}" for line in page.cut(body, max(_ROWS, min(_BAD_ROWS, len(body) - table.quiet)))]
         legend = [page.paint(f"  {grid.LEGEND}", "quiet")] if table.open else []
         yield from page.section("Checks", [page.paint(f"  {head}", "head"), *told, *legend], len(told) + 2)
 

@@ -10,6 +10,7 @@ from matrix.cell import Check
 
 
 @pytest.mark.check("calls", "attention")
+@pytest.mark.usefixtures("import_seconds")  # faults that are injected are put in before
 def test_direct_calls_agree_with_the_float64_oracle(check: Check, device: str, measure: Measurement) -> None:
     """Every call of the check's subject is computed within the tolerance or declined for a documented reason."""
     cell = check.cell
