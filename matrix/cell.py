@@ -177,7 +177,11 @@ class Check:
 
     @property
     def definition(self) -> str:
-        """Hash of everything that says what is checked, so that two runs compare like with like."""
-        workload = asdict(self.workload) if self.workload else self.subject
-        what = (asdict(self.cell.model), dict(self.cell.configuration.options), self.kind, workload)
+        """Hash of everything that says what is checked, so that two runs compare like with like; words and tiers do not."""
+        workload = _defining(self.workload) if self.workload else self.subject
+        what = (_defining(self.cell.model), dict(self.cell.configuration.options), self.kind, workload)
         return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _defining(record: Model | Workload) -> dict[str, Any]:
+    return {key: value for key, value in asdict(record).items() if key not in ("summary", "tier")}

@@ -128,9 +128,9 @@ def _model(name: str, table: Table) -> Model:
         config=table.mapping("config"),
     )
     if "sliding-window" in model.features and not _positive(model.config.get("sliding_window")):
-        raise table.error("config.sliding_window", "is required with feature 'sliding-window': a whole number of at least 1")
+        raise table.error("config", "needs sliding_window with feature 'sliding-window': a whole number of at least 1")
     if model.task != "call" and not _positive(model.config.get("vocab_size")):
-        raise table.error("config.vocab_size", "is required: a whole number of at least 1")
+        raise table.error("config", f"needs vocab_size with task {model.task!r}: a whole number of at least 1")
     return model
 
 

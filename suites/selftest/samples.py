@@ -110,7 +110,8 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["*", "cpu", "fp32", "quick"]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["*", "cpu", "fp32",
+    "quick"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=5,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matrix.errors import UserError
@@ -47,7 +47,8 @@ def test_a_table_of_which_every_key_was_asked_for_is_done() -> None:
     [
         (lambda t: t.text("k"), {}, "model.m.k is missing, a string is required"),
         (lambda t: t.text("k"), {"k": 3}, "model.m.k is a whole number (3), a string is accepted"),
-        (lambda t: t.text("k", accepted=("cuda", "cpu")), {"k": "cdua"}, "model.m.k is 'cdua', accepted: cuda, cpu; did you mean 'cuda'?"),
+        (lambda t: t.text("k", accepted=("cuda", "cpu")), {"k": "cdua"},
+         "model.m.k is 'cdua', accepted: cuda, cpu; did you mean 'cuda'?"),
         (lambda t: t.integer("k"), {"k": True}, "model.m.k is a boolean (True), a whole number is accepted"),
         (lambda t: t.integer("k"), {"k": -1}, "model.m.k is -1, a whole number of at least 0 is accepted"),
         (lambda t: t.integer("k"), {"k": 1.5}, "model.m.k is a float (1.5), a whole number is accepted"),
@@ -55,16 +56,20 @@ def test_a_table_of_which_every_key_was_asked_for_is_done() -> None:
         (lambda t: t.texts("k"), {"k": ["a", 1]}, "model.m.k holds 1, a list of strings is accepted"),
         (lambda t: t.texts("k"), {"k": ["a", "a"]}, "model.m.k repeats a value: ['a', 'a']"),
         (lambda t: t.texts("k"), {"k": []}, "model.m.k is empty, a list of at least one value is accepted"),
-        (lambda t: t.texts("k", ("a",)), {"k": []}, "model.m.k is empty, a list of at least one value is accepted: or leave it out"),
+        (lambda t: t.texts("k", ("a",)), {"k": []},
+         "model.m.k is empty, a list of at least one value is accepted: or leave it out"),
         (lambda t: t.integers("k"), {"k": [1, 0]}, "model.m.k is [1, 0], whole numbers of at least 1 are accepted"),
         (lambda t: t.integers("k"), {"k": [True]}, "model.m.k holds True, a list of whole numbers is accepted"),
         (lambda t: t.mapping("k"), {"k": []}, "model.m.k is a list ([]), a table is accepted"),
         (lambda t: t.choices("k", keys=("a",), values=("x",)), {"k": {"b": "x"}}, "model.m.k is 'b', accepted: a"),
         (lambda t: t.choices("k", keys=("a",), values=("x",)), {"k": {"a": ["x"]}}, "model.m.k is ['x'], accepted: x"),
-        (lambda t: t.choices("k", keys=("a",), values=("x",)), {"k": {}}, "model.m.k is empty, a table of at least one key is required"),
-        (lambda t: list(t.tables("k")), {"k": [1]}, "model.m.k[0] is a whole number (1), a table is accepted: write [model.m.k[0]]"),
+        (lambda t: t.choices("k", keys=("a",), values=("x",)), {"k": {}},
+         "model.m.k is empty, a table of at least one key is required"),
+        (lambda t: list(t.tables("k")), {"k": [1]},
+         "model.m.k[0] is a whole number (1), a table is accepted: write [model.m.k[0]]"),
         (lambda t: list(t.named("k")), {"k": {}}, "model.m.k is empty, at least one [model.m.k.NAME] is required"),
-        (lambda t: t.pattern("k"), {"k": "("}, "model.m.k is no regular expression ('('): missing ), unterminated subpattern at position 0"),
+        (lambda t: t.pattern("k"), {"k": "("},
+         "model.m.k is no regular expression ('('): missing ), unterminated subpattern at position 0"),
         (lambda t: t.table("k").text("inner"), {"k": {}}, "model.m.k.inner is missing, a string is required"),
     ],
 )  # fmt: skip
@@ -72,7 +77,9 @@ def test_a_mistake_is_one_line_with_file_key_value_and_what_is_accepted(ask: Any
     assert f"models.toml: {expected}" == problem(lambda: ask(table(**data)))
 
 
-@pytest.mark.parametrize("method", ["text", "integer", "texts", "integers", "flag", "mapping", "table", "tables", "named", "pattern"])
+@pytest.mark.parametrize("method", ["text", "integer", "texts", "integers", "flag", "mapping", "table", "tables", "named",
+"pattern"])
+@settings(max_examples=100)
 @given(value=VALUES, key=st.text(max_size=5))
 def test_no_value_is_answered_with_anything_but_a_value_or_one_line(method: str, key: str, value: Any) -> None:
     read_table = Table(FILE, "model.m", {key: value})
@@ -83,8 +90,11 @@ def test_no_value_is_answered_with_anything_but_a_value_or_one_line(method: str,
         assert 1 == len(str(error).splitlines())
 
 
+@settings(max_examples=100)
 @given(st.text() | st.from_regex(r"(?s)version = .{0,20}"))
-def test_no_text_is_read_as_anything_but_a_version_1_table_or_one_line(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_no_text_is_read_as_anything_but_a_version_1_table_or_one_line(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any.toml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
