@@ -1,12 +1,13 @@
 """The plugins of the suite, and nothing else."""
 
 pytest_plugins = [
+    "reports.recorder",
     "fixtures.options",
     "fixtures.isolation",
     "fixtures.selection",
+    "fixtures.expectations",
     "fixtures.injection",
     "fixtures.measure",
-    "fixtures.expectations",
     "fixtures.models",
-    "reports.recorder",
+    "fixtures.hypothesis_profiles",
 ]

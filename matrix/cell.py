@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from typing import Any, Final
 
 PLATFORMS: Final = ("cpu", "cuda", "rocm")
@@ -21,6 +22,11 @@ SCHEDULES: Final = ("prefill", "alone", "decode", "chunked", "generate")
 CACHES: Final = ("none", "dynamic", "static")
 PHASES: Final = ("prefill", "padded-prefill", "decode")
 INVARIANTS: Final = ("causal", "padded", "batched", "cached", "chunked", "greedy")
+# What direct calls of an attention function are about; fixtures/attention_calls.py draws them.
+CALLS: Final = (
+    "no-mask", "mask", "fully-masked-rows", "mask-of-another-dtype", "mask-and-causal", "one-dimensional-mask",
+    "scale-not-positive", "unaligned",
+)  # fmt: skip
 CHECKS: Final = ("builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "imports")
 DERIVED_CHECKS: Final = ("refuses", "imports")  # planned by what is refused or promised, never by name
 FEATURES: Final = (
@@ -42,13 +48,13 @@ class Requirement:
 class Condition:
     """Where a promise or a refusal holds; an empty field matches everything.
 
-    ``mask`` is whether the attention function is handed an explicit mask, see :meth:`Workload.needs_mask`.
+    ``mask`` is whether the attention function is handed an explicit mask in some pass, see :meth:`Workload.masks`.
     """
 
     platforms: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
     phases: tuple[str, ...] = ()
     mask: bool | None = None
 
@@ -128,6 +134,7 @@ class Workload:
     chunks: tuple[int, ...]
     cache: str
     tasks: tuple[str, ...]
+    dtypes: tuple[str, ...]
     invariant: str
 
     @property
@@ -135,14 +142,24 @@ class Workload:
         """Tokens of the longest row, generated ones included."""
         return max(self.lengths) + self.steps
 
-    def needs_mask(self, window: int | None) -> bool:
-        """Whether some forward pass cannot be expressed by ``is_causal`` alone and takes an explicit mask.
+    def masks(self, window: int | None) -> frozenset[bool]:
+        """Whether its forward passes hand attention an explicit mask: some do (True), some do without (False), or both.
 
-        Padding, a portion of several tokens on a filled cache, a static cache longer than what it holds, and a row
-        that reaches the sliding window. Source: transformers/masking_utils.py, ``_ignore_causal_mask_sdpa``.
+        A mask is needed for padding, for several tokens on a filled cache, for single tokens on a static cache, and where
+        the keys reach the sliding window. Source: transformers/masking_utils.py, ``_ignore_causal_mask_sdpa``.
         """
-        padded = self.padding != "none" and len(set(self.lengths)) > 1
-        return padded or bool(self.chunks) or self.cache == "static" or (window is not None and self.longest >= window)
+        if self.padding != "none" and len(set(self.lengths)) > 1:
+            return frozenset({True})
+        return frozenset(explicit or (window is not None and keys >= window) for explicit, keys in self._passes())
+
+    def _passes(self) -> Iterator[tuple[bool, int]]:
+        """Each unpadded forward pass: whether causality alone needs a mask, and how many keys it sees."""
+        if self.chunks:
+            yield from ((start > 0, start + chunk) for start, chunk in zip((0, *accumulate(self.chunks)), self.chunks, strict=False))
+            return
+        for length in self.lengths:
+            yield False, length
+            yield from ((self.cache == "static", length + step + 1) for step in range(self.steps))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 
-from matrix.cell import PHASES, TIERS, Cell, Check, Condition, Configuration, Model, Refusal, Requirement, Workload
+from matrix.cell import CALLS, PHASES, TIERS, Cell, Check, Condition, Configuration, Model, Refusal, Requirement, Workload
 from matrix.load import Matrix
 
 Selected = Callable[[Cell], bool]
@@ -47,32 +47,43 @@ def workloads_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Workload]:
             yield workload
 
 
-def refusal_of(cell: Cell, at: str, *, mask: bool | None = None, phase: str = "") -> Refusal | None:
+def refusal_of(cell: Cell, at: str, *, masks: frozenset[bool] = frozenset(), phase: str = "") -> Refusal | None:
     """The refusal that is expected of a cell when it is built (``build``) or fed (``run``)."""
     for refusal in cell.configuration.refusals:
-        if refusal.at == at and holds(refusal.where, cell, mask=mask, phase=phase):
+        if refusal.at == at and holds(refusal.where, cell, masks=masks, phase=phase):
             return refusal
     return None
 
 
-def promised(cell: Cell, phase: str, *, mask: bool | None = None) -> tuple[str, ...]:
+def promised(cell: Cell, phase: str, *, masks: frozenset[bool] = frozenset()) -> tuple[str, ...]:
     """The kernel families of which one must execute in a phase: the first promise whose condition holds."""
     for promise in cell.configuration.promises:
-        if holds(promise.where, cell, mask=mask, phase=phase):
+        if holds(promise.where, cell, masks=masks, phase=phase):
             return promise.families
     return ()
 
 
-def holds(where: Condition, cell: Cell, *, mask: bool | None, phase: str) -> bool:
+def holds(where: Condition, cell: Cell, *, masks: frozenset[bool], phase: str) -> bool:
     """Whether a condition is true of a cell."""
     return (
         (not where.platforms or cell.platform in where.platforms)
         and (not where.dtypes or cell.dtype in where.dtypes)
-        and (not where.models or cell.model.name in where.models)
+        and (not where.architectures or cell.model.architecture in where.architectures)
         and (not where.features or bool(set(where.features) & set(cell.model.features)))
         and (not where.phases or phase in where.phases)
-        and (where.mask is None or where.mask == mask)
+        and (where.mask is None or where.mask in masks)
     )
+
+
+def masks_of(phase: str) -> frozenset[bool]:
+    """Whether a phase that dispatch looks at hands attention a mask; its prompts are shorter than any window."""
+    return frozenset({phase == "padded-prefill"})
+
+
+def _each_subject(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    if not refusal_of(cell, "run", masks=frozenset({False})):
+        for subject in CALLS:
+            yield Check(cell=cell, kind=kind, subject=subject)
 
 
 def _once(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
@@ -81,13 +92,13 @@ def _once(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
 
 def _each_workload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     for workload in workloads:
-        refusal = refusal_of(cell, "run", mask=workload.needs_mask(cell.model.window))
+        refusal = refusal_of(cell, "run", masks=workload.masks(cell.model.window))
         yield Check(cell=cell, kind="refuses" if refusal else kind, subject=workload.name, workload=workload, refusal=refusal)
 
 
 def _each_invariant(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     for workload in workloads:
-        if not refusal_of(cell, "run", mask=workload.needs_mask(cell.model.window)):
+        if not refusal_of(cell, "run", masks=workload.masks(cell.model.window)):
             yield Check(cell=cell, kind=kind, subject=f"{workload.invariant}:{workload.name}", workload=workload)
 
 
@@ -95,12 +106,13 @@ def _each_phase(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Ch
     for phase in PHASES:
         if phase == "decode" and cell.model.task != "causal-lm":
             continue
-        if not refusal_of(cell, "run", mask=phase == "padded-prefill", phase=phase):
+        if not refusal_of(cell, "run", masks=masks_of(phase), phase=phase):
             yield Check(cell=cell, kind=kind, subject=phase)
 
 
 _EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] = {
     "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
+    "calls": _each_subject,
 }  # fmt: skip
 
 

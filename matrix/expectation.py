@@ -12,7 +12,7 @@ from matrix.cell import PLATFORMS, Check
 from matrix.expression import parse
 from matrix.table import Table
 
-ACCEPTED_OUTCOMES = ("failed", "refused", "crashed", "timed_out", "out_of_memory")
+ACCEPTED_OUTCOMES = ("failed", "refused", "crashed", "timed_out", "out_of_memory", "reference_broken")
 # The part of PEP 440 that anybody writes; whatever it accepts, packaging accepts too.
 _RELEASE = r"[0-9]+(?:\.[0-9]+)*"
 _SUFFIX = r"(?:(?:a|b|rc)[0-9]+)?(?:\.post[0-9]+)?(?:\.dev[0-9]+)?"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from matrix.cell import PLATFORMS
 from matrix.table import Table, read
 
+T = TypeVar("T")
 PATH: Final = Path(__file__).parent / "kernels.toml"
 
 
@@ -60,28 +62,37 @@ class Kernels:
     attention: str
     bystanders: tuple[Bystander, ...]
     families: tuple[Family, ...]
+    _known: dict[tuple[object, ...], Any] = field(default_factory=dict, compare=False, repr=False)
 
     def of_operator(self, name: str, rank: int, platform: str) -> tuple[str, ...]:
         """Families that an operator with a first input of this rank may belong to, in the order of the file."""
-        return tuple(
+        return self._once(("operator", name, rank, platform), lambda: tuple(
             family.name for family in self.families
             if any(_holds(rule, name, platform) and rank >= rule.min_rank for rule in family.operators)
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def of_kernel(self, name: str, platform: str, *, alone: bool) -> tuple[str, ...]:
         """Families that claim a device kernel; ``alone`` where it was launched beneath none of their operators."""
-        return tuple(
+        return self._once(("kernel", name, platform, alone), lambda: tuple(
             family.name for family in self.families
             if any(_holds(rule, name, platform) and not (alone and rule.needs_operator) for rule in family.kernels)
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def looks_like_attention(self, name: str) -> bool:
         """Whether a name speaks of attention and is no bystander."""
-        return bool(_compiled(self.attention).search(name)) and not any(
+        return self._once(("attention", name), lambda: bool(_compiled(self.attention).search(name)) and not any(
             _compiled(bystander.pattern).search(name) for bystander in self.bystanders
-        )
+        ))  # fmt: skip
+
+    def _once(self, question: tuple[object, ...], answer: Callable[[], T]) -> T:
+        """A model launches the same hundred names over and over, so each is put to the patterns once."""
+        if question not in self._known:
+            self._known[question] = answer()
+        known: T = self._known[question]
+        return known
 
 
+@cache
 def load_kernels(path: Path = PATH) -> Kernels:
     """kernels.toml.
 

@@ -36,10 +36,10 @@ from matrix.expectation import Expectation, load_expectation
 from matrix.kernels import family_names
 from matrix.table import Table, read
 
+Record = TypeVar("Record")
 FOLDER = Path(__file__).parent
 NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
 PLANNED_CHECKS = tuple(check for check in CHECKS if check not in DERIVED_CHECKS)
-Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +60,9 @@ def load_matrix(folder: Path = FOLDER) -> Matrix:
         UserError: a file is malformed or refers to a name that does not exist.
     """
     models, workloads = load_models(folder / "models.toml"), load_workloads(folder / "workloads.toml")
+    architectures = tuple(sorted({model.architecture for model in models.values()}))
     families = family_names(folder / "kernels.toml")
-    configurations = load_configurations(folder / "configurations.toml", tuple(models), families)
+    configurations = load_configurations(folder / "configurations.toml", architectures, families)
     for configuration in configurations.values():
         _refers(configuration, "models", configuration.models, tuple(models))
         _refers(configuration, "workloads", configuration.workloads, tuple(workloads))
@@ -84,9 +85,14 @@ def load_workloads(path: Path = FOLDER / "workloads.toml") -> dict[str, Workload
     return _named(path, "workload", _workload)
 
 
-def load_configurations(path: Path, models: tuple[str, ...], families: tuple[str, ...]) -> dict[str, Configuration]:
-    """The configurations by name; ``models`` and ``families`` are the names that may be referred to."""
-    return _named(path, "configuration", lambda name, table: _configuration(name, table, models, families))
+def load_configurations(path: Path, architectures: tuple[str, ...], families: tuple[str, ...]) -> dict[str, Configuration]:
+    """The configurations by name; ``architectures`` and ``families`` are the names that may be referred to."""
+    table = read(path)
+    promises = _entries(table, "promise", lambda name, entry: _promise(entry, architectures, families))
+    refusals = _entries(table, "refusal", lambda name, entry: _refusal(entry, architectures))
+    configurations = _entries(table, "configuration", lambda name, entry: _configuration(name, entry, promises, refusals))
+    table.done()
+    return configurations
 
 
 def load_expectations(path: Path = FOLDER / "expectations.toml") -> tuple[Expectation, ...]:
@@ -105,15 +111,20 @@ def _refers(configuration: Configuration, key: str, patterns: tuple[str, ...], k
                             f"nothing in {key}.toml, accepted: globs of {', '.join(known)}")  # fmt: skip
 
 
-def _named(path: Path, key: str, build: Callable[[str, Table], Entry]) -> dict[str, Entry]:
+def _named(path: Path, key: str, build: Callable[[str, Table], Record]) -> dict[str, Record]:
     table = read(path)
+    records = _entries(table, key, build)
+    table.done()
+    return records
+
+
+def _entries(table: Table, key: str, build: Callable[[str, Table], Record]) -> dict[str, Record]:
     records = {}
     for name, entry in table.named(key):
         if not NAME.fullmatch(name):
             raise table.error(key, f"holds the name {name!r}, lower-case letters, digits, '-' and '.' are accepted")
         records[name] = build(name, entry)
         entry.done()
-    table.done()
     return records
 
 
@@ -150,6 +161,7 @@ def _workload(name: str, table: Table) -> Workload:
         chunks=table.integers("chunks", ()),
         cache=table.text("cache", "none", accepted=CACHES),
         tasks=table.texts("tasks", ("causal-lm",), accepted=tuple(task for task in TASKS if task != "call")),
+        dtypes=table.texts("dtypes", DTYPES, accepted=DTYPES),
         invariant=table.text("invariant", accepted=INVARIANTS),
     )
     for key, problem in _contradictions(workload):
@@ -177,7 +189,7 @@ def _contradictions(workload: Workload) -> Iterator[tuple[str, str]]:
         yield "tasks", f"is {list(workload.tasks)!r}, ['causal-lm'] is accepted with schedule = {schedule!r}: it needs a cache"
 
 
-def _configuration(name: str, table: Table, models: tuple[str, ...], families: tuple[str, ...]) -> Configuration:
+def _configuration(name: str, table: Table, promises: dict[str, Promise], refusals: dict[str, Refusal]) -> Configuration:
     return Configuration(
         name=name,
         summary=table.text("summary"),
@@ -190,8 +202,8 @@ def _configuration(name: str, table: Table, models: tuple[str, ...], families: t
         checks=table.texts("checks", accepted=PLANNED_CHECKS),
         workloads=table.texts("workloads", ("*",)),
         requires=_requirement(table.table("requires")),
-        promises=tuple(_promise(entry, models, families) for entry in table.tables("promises")),
-        refusals=tuple(_refusal(entry, models) for entry in table.tables("refuses")),
+        promises=tuple(promises[promise] for promise in table.texts("promises", (), accepted=promises)),
+        refusals=tuple(refusals[refusal] for refusal in table.texts("refuses", (), accepted=refusals)),
     )
 
 
@@ -205,30 +217,28 @@ def _requirement(table: Table) -> Requirement:
     return requirement
 
 
-def _condition(table: Table, models: tuple[str, ...]) -> Condition:
+def _condition(table: Table, architectures: tuple[str, ...]) -> Condition:
     return Condition(
         platforms=table.texts("platforms", (), accepted=PLATFORMS),
         dtypes=table.texts("dtypes", (), accepted=DTYPES),
         features=table.texts("features", (), accepted=FEATURES),
-        models=table.texts("models", (), accepted=models),
+        architectures=table.texts("architectures", (), accepted=architectures),
         phases=table.texts("phases", (), accepted=PHASES),
         mask=table.flag("mask"),
     )
 
 
-def _promise(table: Table, models: tuple[str, ...], families: tuple[str, ...]) -> Promise:
-    promise = Promise(
-        where=_condition(table, models),
+def _promise(table: Table, architectures: tuple[str, ...], families: tuple[str, ...]) -> Promise:
+    return Promise(
+        where=_condition(table, architectures),
         families=table.texts("families", accepted=families),
         source=table.text("source", ""),
     )
-    table.done()
-    return promise
 
 
-def _refusal(table: Table, models: tuple[str, ...]) -> Refusal:
+def _refusal(table: Table, architectures: tuple[str, ...]) -> Refusal:
     refusal = Refusal(
-        where=_condition(table, models),
+        where=_condition(table, architectures),
         at=table.text("at", accepted=("build", "run")),
         error=table.pattern("error"),
         source=table.text("source"),
