@@ -155,7 +155,9 @@ class Workload:
     def _passes(self) -> Iterator[tuple[bool, int]]:
         """Each unpadded forward pass: whether causality alone needs a mask, and how many keys it sees."""
         if self.chunks:
-            yield from ((start > 0, start + chunk) for start, chunk in zip((0, *accumulate(self.chunks)), self.chunks, strict=False))
+            yield from (
+                (start > 0, start + chunk) for start, chunk in zip((0, *accumulate(self.chunks)), self.chunks, strict=False)
+            )
             return
         for length in self.lengths:
             yield False, length

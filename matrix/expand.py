@@ -43,7 +43,8 @@ def workloads_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Workload]:
     """The workloads that are asked of a cell."""
     for workload in matrix.workloads.values():
         asked = any(fnmatchcase(workload.name, pattern) for pattern in cell.configuration.workloads)
-        if asked and cell.model.task in workload.tasks and _within(workload.tier, tier):
+        fits = cell.model.task in workload.tasks and cell.dtype in workload.dtypes
+        if asked and fits and _within(workload.tier, tier):
             yield workload
 
 

@@ -10,7 +10,7 @@ from matrix.availability import Facts
 
 
 def fingerprint(facts: Facts, settings: Mapping[str, str]) -> dict[str, Any]:
-    """Nested JSON: ``host``, ``devices`` with ``runtime``, ``libraries`` (version and where from), ``packages`` and ``settings``.
+    """Nested JSON: ``host``, ``devices`` with ``runtime``, ``libraries`` (version, location), ``packages``, ``settings``.
 
     ``packages`` names the version of every distribution that is installed, because any of them may be what changed.
     """

@@ -28,9 +28,12 @@ def test_unsupported_request_is_refused(check: Check, cells: Cells, device: str,
             raise
     else:
         where = check.subject if check.refusal.at == "run" else "loading the model"
-        raise Finding("not-refused", f"{where} was expected to raise {check.refusal.error!r} ({check.refusal.source}) and "
-                                     "succeeded: if the library supports it now, take the refusal out of configurations.toml, "
-                                     "else it is silently wrong")  # fmt: skip
+        raise Finding(
+            "not-refused",
+            f"{where} was expected to raise {check.refusal.error!r} ({check.refusal.source}) and "
+            "succeeded: if the library supports it now, take the refusal out of configurations.toml, "
+            "else it is silently wrong",
+        )
 
 
 def _run(built: Built, check: Check) -> None:

@@ -20,8 +20,11 @@ def test_switching_takes_effect_and_can_be_undone(
     """set_attn_implementation changes the implementation, and switching back brings eager's numbers back to the bit."""
     measure.evidence(asked=built.asked, configured=built.configured, said=list(built.said))
     if built.configured != built.asked:
-        raise Finding("switch-ignored", f"set_attn_implementation({built.asked!r}) changed nothing: the model still says "
-                                        f"{built.configured!r}; the library said: {'; '.join(built.said) or 'nothing'}")  # fmt: skip
+        raise Finding(
+            "switch-ignored",
+            f"set_attn_implementation({built.asked!r}) changed nothing: the model still says "
+            f"{built.configured!r}; the library said: {'; '.join(built.said) or 'nothing'}",
+        )
     row = inputs.row(check.cell.model, 0, 48)
     before = check.cell.configuration.options["implementation"]
     eager = references.cells.baseline(check.cell.model, check.cell.dtype, check.cell.platform, built.device)
@@ -31,5 +34,8 @@ def test_switching_takes_effect_and_can_be_undone(
     built.model.set_attn_implementation(built.asked)
 
     if not np.array_equal(execution.whole(eager, row), undone):
-        raise Finding("switch-not-undone", f"after switching back to {before!r} the logits differ from those of a model that was "
-                                           f"loaded with {before!r}: something of {built.asked!r} stayed")  # fmt: skip
+        raise Finding(
+            "switch-not-undone",
+            f"after switching back to {before!r} the logits differ from those of a model that was "
+            f"loaded with {before!r}: something of {built.asked!r} stayed",
+        )

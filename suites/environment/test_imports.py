@@ -18,8 +18,11 @@ def test_promised_package_imports(check: Check, planned: Plan, measure: Measurem
     package = planned.facts.packages.get(name, {})
     measure.evidence(version=package.get("version", ""), location=package.get("location", ""))
     if not package.get("version"):
-        raise Finding("not-installed", f"{name} is promised by this environment and is not installed: install it, or take the "
-                                       "promise out of matrix/environments.toml")  # fmt: skip
+        raise Finding(
+            "not-installed",
+            f"{name} is promised by this environment and is not installed: install it, or take the "
+            "promise out of matrix/environments.toml",
+        )
 
     error = package["error"] if name in IMPORTED else import_error(name)
 

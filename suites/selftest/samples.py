@@ -31,7 +31,7 @@ def model(name: str = "llama-tiny", **changes: Any) -> Model:
 def workload(name: str = "short", **changes: Any) -> Workload:
     usual = {
         "summary": "", "tier": "quick", "schedule": "prefill", "lengths": (7,), "padding": "none", "steps": 0, "chunks": (),
-        "cache": "none", "tasks": ("causal-lm",), "invariant": "causal",
+        "cache": "none", "tasks": ("causal-lm",), "dtypes": ("fp32", "bf16", "fp16"), "invariant": "causal",
     }  # fmt: skip
     return Workload(**{"name": name, **usual, **changes})
 
@@ -84,10 +84,11 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
                 "summary": "s", "suite": "attention", "builder": "attention", "options": {"implementation": "sdpa"},
                 "dtypes": {"fp32": "quick"}, "checks": ["builds", "correct"], "workloads": ["w"],
                 "requires": {"packages": ["torch"], "capability": "8.0", "gpus": 1},
-                "promises": [{"platforms": ["cuda"], "families": ["eager"]}],
-                "refuses": [{"mask": True, "at": "run", "error": "No available kernel", "source": "https://example.org"}],
+                "promises": ["p"], "refuses": ["r"],
             },
         },
+        "promise": {"p": {"platforms": ["cuda"], "families": ["eager"]}},
+        "refusal": {"r": {"mask": True, "at": "run", "error": "No available kernel", "source": "https://example.org"}},
     },
     "environments": {
         "version": 1,

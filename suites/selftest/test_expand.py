@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from matrix.cell import PLATFORMS, TIERS, Check, Condition, Promise, Refusal
-from matrix.expand import cells, checks, checks_of, environment_checks, holds, promised
+from matrix.expand import cells, checks, checks_of, environment_checks, holds, masks_of, promised
 from matrix.load import load_matrix
 from suites.selftest.samples import cell, check, configuration, matrix, model, workload
 
@@ -114,7 +114,7 @@ def test_every_refusal_is_expected_of_some_check(platform: str) -> None:
 def test_every_dispatch_check_has_a_promise(platform: str) -> None:
     dispatch = [check for check in checks(MATRIX, platform, "headline") if check.kind == "dispatch"]
     unpromised = [check.id for check in dispatch if not promised(check.cell, check.subject,
-    mask=check.subject == "padded-prefill")]
+    masks=masks_of(check.subject))]
 
     assert [] == unpromised
 
@@ -195,6 +195,13 @@ def test_a_cell_is_planned_where_platform_tier_and_model_fit(
     assert expected == {cell.dtype for cell in cells(matrix(configuration(**changes)), platform, tier)}
 
 
+def test_a_workload_is_asked_for_in_its_dtypes() -> None:
+    workloads = {"short": workload(), "overflow": workload("overflow", dtypes=("bf16",))}
+    actual = [name.split("/", 2)[2] for name in ids(configuration(checks=("correct",)), workloads=workloads)]
+
+    assert ["fp32/cpu::correct[short]", "bf16/cpu::correct[short]", "bf16/cpu::correct[overflow]"] == actual
+
+
 def test_a_workload_or_model_of_a_higher_tier_waits_for_it() -> None:
     models = {"llama-tiny": model(), "large": model("large", tier="full")}
     workloads = {"short": workload(), "long": workload("long", tier="headline")}
@@ -215,8 +222,8 @@ def test_a_workload_or_model_of_a_higher_tier_waits_for_it() -> None:
         ({"platforms": ("cuda", "rocm")}, False),
         ({"dtypes": ("bf16",)}, True),
         ({"dtypes": ("fp32",)}, False),
-        ({"models": ("llama-tiny",)}, True),
-        ({"models": ("gpt2-tiny",)}, False),
+        ({"architectures": ("llama",)}, True),
+        ({"architectures": ("gpt2",)}, False),
         ({"features": ("sliding-window", "positions")}, True),
         ({"features": ("sliding-window",)}, False),
         ({"phases": ("decode",)}, True),
@@ -229,7 +236,7 @@ def test_a_workload_or_model_of_a_higher_tier_waits_for_it() -> None:
 def test_a_condition_holds_where_every_field_does(where: dict[str, Any], expected: bool) -> None:
     judged = cell(of=model(features=("positions",)))
 
-    assert expected == holds(Condition(**where), judged, mask=True, phase="decode")
+    assert expected == holds(Condition(**where), judged, masks=frozenset({True}), phase="decode")
 
 
 def test_the_first_promise_that_holds_counts() -> None:
@@ -241,6 +248,15 @@ def test_the_first_promise_that_holds_counts() -> None:
     judged = cell(promises=tuple(promises))
 
     assert (("sdpa-math",), ("sdpa-efficient",)) == (promised(judged, "decode"), promised(judged, "prefill"))
+
+
+def test_a_condition_on_the_mask_holds_where_some_pass_has_it() -> None:
+    actual = [
+        holds(Condition(mask=mask), cell(), masks=frozenset(masks), phase="")
+        for mask in (None, True, False) for masks in ((), (True,), (False,), (True, False))
+    ]  # fmt: skip
+
+    assert [True, True, True, True, False, True, False, True, False, False, True, True] == actual
 
 
 def test_nothing_is_promised_where_no_condition_holds() -> None:
@@ -261,23 +277,25 @@ def test_a_promised_package_is_a_check_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("changes", "window", "expected"),
     [
-        ({}, None, False),
-        ({"lengths": (7, 7)}, None, False),
-        ({"lengths": (7, 3), "padding": "left"}, None, True),
-        ({"lengths": (7, 7), "padding": "left"}, None, False),
-        ({"lengths": (7, 3), "schedule": "alone"}, None, False),
-        ({"schedule": "chunked", "chunks": (3, 4), "cache": "dynamic"}, None, True),
-        ({"schedule": "decode", "steps": 2, "cache": "dynamic"}, None, False),
-        ({"schedule": "decode", "steps": 2, "cache": "static"}, None, True),
-        ({}, 8, False),
-        ({}, 7, True),
-        ({"schedule": "decode", "steps": 2, "cache": "dynamic"}, 9, True),
+        ({}, None, {False}),
+        ({"lengths": (7, 7)}, None, {False}),
+        ({"lengths": (7, 3), "padding": "left"}, None, {True}),
+        ({"lengths": (7, 7), "padding": "left"}, None, {False}),
+        ({"lengths": (7, 3), "schedule": "alone"}, None, {False}),
+        ({"schedule": "chunked", "chunks": (3, 4), "cache": "dynamic"}, None, {False, True}),
+        ({"schedule": "decode", "steps": 2, "cache": "dynamic"}, None, {False}),
+        ({"schedule": "decode", "steps": 2, "cache": "static"}, None, {False, True}),
+        ({}, 8, {False}),
+        ({}, 7, {True}),
+        ({"lengths": (7, 8), "schedule": "alone"}, 8, {False, True}),
+        ({"schedule": "decode", "steps": 2, "cache": "dynamic"}, 9, {False, True}),
+        ({"schedule": "decode", "steps": 2, "cache": "dynamic"}, 10, {False}),
     ],
 )
-def test_a_mask_is_needed_where_is_causal_does_not_say_it_all(
-    changes: dict[str, Any], window: int | None, expected: bool
+def test_a_mask_is_handed_over_where_is_causal_does_not_say_it_all(
+    changes: dict[str, Any], window: int | None, expected: set[bool]
 ) -> None:
-    assert expected == workload(**changes).needs_mask(window)
+    assert expected == workload(**changes).masks(window)
 
 
 # definitions

@@ -88,7 +88,7 @@ def test_local_and_preliminary_versions_are_judged(installed: str) -> None:
     assert applies(entry(versions={"torch": ">=2.12, <2.14"}), machine)
 
 
-@settings(max_examples=200)
+@settings(max_examples=30)
 @given(st.from_regex(SPECIFIER, fullmatch=True))
 def test_every_specifier_that_is_accepted_can_be_judged(specifier: str) -> None:
     """It would otherwise be found out in the middle of a run."""

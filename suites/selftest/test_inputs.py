@@ -72,7 +72,9 @@ def test_a_model_without_a_padding_token_is_padded_with_the_first_one(config: di
 @pytest.mark.parametrize(
     ("schedule", "steps", "expected"), [("prefill", 0, [7, 3]), ("decode", 4, [11, 7]), ("generate", 4, [7, 3])]
 )
-def test_teacher_forced_steps_follow_the_prompt_and_generated_ones_do_not(schedule: str, steps: int, expected: list[int]) -> None:
+def test_teacher_forced_steps_follow_the_prompt_and_generated_ones_do_not(
+    schedule: str, steps: int, expected: list[int]
+) -> None:
     asked = workload(schedule=schedule, steps=steps, lengths=(7, 3), padding="left")
 
     assert expected == [len(tokens) for tokens in rows(model(), asked)]

@@ -18,7 +18,7 @@ from suites.selftest.samples import DOCUMENTS, VALUES, changed, places, written
 WORKLOAD = ("workload", "w")
 CONFIGURATION = ("configuration", "c")
 PLACES = [(name, place) for name, document in DOCUMENTS.items() for place in places(document)]
-FREE = {"config", "options", "versions", "dtypes", "model", "workload", "configuration", "environment"}  # their keys are values
+FREE = {"config", "options", "versions", "dtypes", "model", "workload", "configuration", "environment", "promise", "refusal"}  # their keys are values
 KEYS = [(name, place) for name, place in PLACES if isinstance(place[-1], str) and not FREE & set(place[-2:-1])]
 
 
@@ -98,8 +98,10 @@ def test_no_value_in_any_place_is_answered_with_anything_but_one_line(
         ((*CONFIGURATION, "models"), ["lama*"], "configuration.c.models holds 'lama*', which matches nothing in models.toml"),
         ((*CONFIGURATION, "workloads"), ["deocde"],
          "configuration.c.workloads holds 'deocde', which matches nothing in workloads.toml"),
-        ((*CONFIGURATION, "promises", 0, "families"), ["egaer"], "families is 'egaer', accepted: eager; did you mean 'eager'?"),
-        ((*CONFIGURATION, "promises", 0, "models"), ["x"], "promises[0].models is 'x', accepted: m"),
+        ((*CONFIGURATION, "promises"), ["q"], "configuration.c.promises is 'q', accepted: p"),
+        ((*CONFIGURATION, "refuses"), ["q"], "configuration.c.refuses is 'q', accepted: r"),
+        (("promise", "p", "families"), ["egaer"], "promise.p.families is 'egaer', accepted: eager; did you mean 'eager'?"),
+        (("promise", "p", "architectures"), ["x"], "promise.p.architectures is 'x', accepted: llama"),
         ((*CONFIGURATION, "checks"), ["imports"], "configuration.c.checks is 'imports', accepted: builds"),
         ((*CONFIGURATION, "checks"), ["refuses"], "configuration.c.checks is 'refuses', accepted: builds"),
         ((*CONFIGURATION, "dtypes"), {"int8": "quick"}, "configuration.c.dtypes is 'int8', accepted: fp32, bf16, fp16"),
@@ -151,15 +153,15 @@ def test_a_workload_that_contradicts_itself_is_refused(tmp_path: Path, keys: dic
 @pytest.mark.parametrize(
     ("refusal", "expected"),
     [
-        ({"phases": ["decode"]}, "refuses[0].phases is for promises alone"),
-        ({"at": "build"}, "refuses[0].mask is for at = 'run'"),
-        ({"error": "("}, "refuses[0].error is no regular expression ('(')"),
-        ({"error": "a{99999999999}"}, "refuses[0].error is no regular expression"),
+        ({"phases": ["decode"]}, "refusal.r.phases is for promises alone"),
+        ({"at": "build"}, "refusal.r.mask is for at = 'run'"),
+        ({"error": "("}, "refusal.r.error is no regular expression ('(')"),
+        ({"error": "a{99999999999}"}, "refusal.r.error is no regular expression"),
     ],
 )  # fmt: skip
 def test_a_refusal_that_could_never_be_seen_is_refused(tmp_path: Path, refusal: dict[str, Any], expected: str) -> None:
     usual = {"mask": True, "at": "run", "error": "No available kernel", "source": "https://example.org"}
-    document = changed("configurations", (*CONFIGURATION, "refuses"), [usual | refusal])
+    document = changed("configurations", ("refusal", "r"), usual | refusal)
 
     assert expected in problem(tmp_path, configurations=document)
 
