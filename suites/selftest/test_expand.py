@@ -70,7 +70,7 @@ def test_neighbouring_cells_share_model_and_dtype() -> None:
         ("cuda", "sdpa-flash/llama-tiny/bf16/cuda::dispatch[prefill]"),
         ("cuda", "sdpa-flash/llama-tiny/fp32/cuda::refuses[prefill-short]"),
         ("cuda", "sdpa-flash/falcon-tiny/bf16/cuda::refuses[left-padding]"),
-        ("cuda", "sdpa-cudnn/distilbert-tiny/fp16/cuda::correct[batch]"),
+        ("cuda", "sdpa-cudnn/distilbert-tiny/bf16/cuda::correct[batch]"),
         ("cuda", "sdpa-switched/llama-tiny/fp32/cuda::switches"),
         ("rocm", "sdpa-efficient/llama-tiny/bf16/rocm::dispatch[padded-prefill]"),
         ("rocm", "sdpa-attentions/llama-tiny/fp32/rocm::attentions"),

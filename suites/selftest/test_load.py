@@ -18,7 +18,8 @@ from suites.selftest.samples import DOCUMENTS, VALUES, changed, places, written
 WORKLOAD = ("workload", "w")
 CONFIGURATION = ("configuration", "c")
 PLACES = [(name, place) for name, document in DOCUMENTS.items() for place in places(document)]
-FREE = {"config", "options", "versions", "dtypes", "model", "workload", "configuration", "environment", "promise", "refusal"}  # their keys are values
+# Tables whose keys are values.
+FREE = {"config", "options", "versions", "dtypes", "model", "workload", "configuration", "environment", "promise", "refusal"}
 KEYS = [(name, place) for name, place in PLACES if isinstance(place[-1], str) and not FREE & set(place[-2:-1])]
 
 
