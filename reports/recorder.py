@@ -133,6 +133,8 @@ class Recorder:
     def _troubles(self, run: Run, expectations: tuple[Expectation, ...]) -> Iterable[str]:
         if not self.executed:
             yield f"no check was executed, {len(run.header.planned)} were planned: an empty run proves nothing"
+        elif reason := _all_skipped(run):
+            yield f"no cell was executed, the first was skipped because {reason}: a run that validates nothing proves nothing"
         elif run.missing:
             yield (f"{len(run.missing)} of {len(run.header.planned)} planned checks left no record, the first is "
                    f"{run.missing[0]}: a test was removed, deselected or lost")  # fmt: skip
@@ -162,6 +164,12 @@ class Recorder:
         for trouble in self.troubles:
             terminalreporter.write_line(f"FAILED: {trouble}", red=True)
         terminalreporter.write_line(f"recorded in {self.planned.folder}")
+
+
+def _all_skipped(run: Run) -> str:
+    """Why the first check of a cell was skipped where all of them were; that packages import does not make a run."""
+    cells = [record for record in run.records.values() if record.check != "imports"]
+    return cells[0].message if cells and all(record.outcome is Outcome.SKIPPED for record in cells) else ""
 
 
 def check_id(nodeid: str) -> str:

@@ -100,8 +100,9 @@ def test_a_specifier_that_cannot_be_judged_is_not_accepted(specifier: str) -> No
     assert SPECIFIER.fullmatch(specifier) is None
 
 
-@pytest.mark.parametrize("specifier", [">=5.0, <5.2", "==2.11.0+cu130", "~=4.57.1", "!=5.0.*", "<5.0rc1", " == 5 ",
-">=5.0.0.dev0"])
+@pytest.mark.parametrize(
+    "specifier", [">=5.0, <5.2", "==2.11.0+cu130", "~=4.57.1", "!=5.0.*", "<5.0rc1", " == 5 ", ">=5.0.0.dev0"]
+)
 def test_specifiers_that_people_write_are_accepted(specifier: str) -> None:
     assert SPECIFIER.fullmatch(specifier) is not None
 
