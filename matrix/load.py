@@ -38,6 +38,7 @@ from matrix.table import Table, read
 
 Record = TypeVar("Record")
 FOLDER = Path(__file__).parent
+COMMAND_LINE = ("checkpoint", "trust_remote_code")
 NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
 PLANNED_CHECKS = tuple(check for check in CHECKS if check not in DERIVED_CHECKS)
 
@@ -138,6 +139,9 @@ def _model(name: str, table: Table) -> Model:
         features=table.texts("features", (), accepted=FEATURES),
         config=table.mapping("config"),
     )
+    for key in COMMAND_LINE:
+        if key in model.config:
+            raise table.error("config", f"holds {key}, which only the command line gives: take it out")
     if "sliding-window" in model.features and not _positive(model.config.get("sliding_window")):
         raise table.error("config", "needs sliding_window with feature 'sliding-window': a whole number of at least 1")
     if model.task != "call" and not _positive(model.config.get("vocab_size")):
