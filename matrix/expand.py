@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 
-from matrix.cell import CALLS, PHASES, TIERS, Cell, Check, Condition, Configuration, Model, Refusal, Requirement, Workload
+from matrix.cell import (
+    ALONE,
+    CALLS,
+    PHASES,
+    TIERS,
+    Cell,
+    Check,
+    Condition,
+    Configuration,
+    Model,
+    Refusal,
+    Requirement,
+    Workload,
+)
 from matrix.load import Matrix
 
 Selected = Callable[[Cell], bool]
@@ -98,6 +111,9 @@ def _each_workload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator
 
 
 def _each_invariant(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    windowed = cell.model.window is not None and cell.model.window <= ALONE
+    if refusal_of(cell, "run", masks=frozenset({windowed})):
+        return  # the rows cannot be run alone, so there is nothing to compare with
     for workload in workloads:
         if not refusal_of(cell, "run", masks=workload.masks(cell.model.window)):
             yield Check(cell=cell, kind=kind, subject=f"{workload.invariant}:{workload.name}", workload=workload)

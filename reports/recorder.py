@@ -103,7 +103,7 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the record of a check as it ends."""
-        carried = getattr(report, "check", None) or _of_dead_process(report)
+        carried = getattr(report, "check", None) or of_dead_process(report)
         if carried is None:
             return
         record = Record(**carried | {
@@ -178,7 +178,7 @@ def check_id(nodeid: str) -> str:
     return f"{match['cell']}::{match['kind']}" + (f"[{match['subject']}]" if match["subject"] else "") if match else ""
 
 
-def _of_dead_process(report: pytest.TestReport) -> dict[str, Any] | None:
+def of_dead_process(report: pytest.TestReport) -> dict[str, Any] | None:
     """The record of a check whose process died: pytest-xdist reports it without a phase."""
     match = _INSIDE.search(report.nodeid)
     if report.when in ("setup", "call", "teardown") or not report.failed or not match:
