@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from fixtures import isolation
-from fixtures.isolation import FACTS, pinned, pytest_cmdline_main, pytest_configure_node, pytest_testnodedown, scope, workers
+from fixtures.isolation import (
+    FACTS,
+    attached,
+    pinned,
+    pytest_cmdline_main,
+    pytest_configure_node,
+    pytest_testnodedown,
+    scope,
+    workers,
+)
 from matrix.availability import read_facts
 from matrix.expand import checks
 from matrix.load import load_matrix
@@ -56,6 +65,20 @@ def test_each_worker_has_a_gpu_of_its_own_out_of_those_that_the_caller_allows(vi
     assert expected == [pinned(visible, gpu) for gpu in range(3)]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--run-dir", "here", "-q"], ["--run-dir=here", "-q"]),
+        (["--baseline=a", "--baseline", "b", "suites"], ["--baseline=a", "--baseline=b", "suites"]),
+        (["--cells", "sdpa", "-n", "2"], ["--cells", "sdpa", "-n", "2"]),
+        (["--run-dir"], ["--run-dir"]),
+    ],
+)
+def test_a_folder_that_an_option_names_is_no_test_path_for_a_worker(given: list[str], expected: list[str]) -> None:
+    """By the time that workers start, the folder of the run exists."""
+    assert expected == attached(given)
+
+
 def node(session: Any, worker: str) -> Any:
     return SimpleNamespace(config=session, gateway=SimpleNamespace(id=worker), workerinput={"workercount": 3})
 
@@ -96,7 +119,7 @@ def config(**changes: Any) -> Any:
              "checkpoint": "", "environment": "", "facts": ""}  # fmt: skip
     return SimpleNamespace(
         option=SimpleNamespace(**options), stash=pytest.Stash(), getoption=given.__getitem__, args=[str(isolation.__file__)],
-        invocation_params=SimpleNamespace(dir=Path.cwd()),
+        invocation_params=SimpleNamespace(dir=Path.cwd(), args=(), plugins=None), InvocationParams=SimpleNamespace,
         pluginmanager=SimpleNamespace(hasplugin=lambda name: changes.get("xdist", True)),
         **{key: value for key, value in changes.items() if key != "xdist"},
     )  # fmt: skip
