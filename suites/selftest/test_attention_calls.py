@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 import torch
 from hypothesis import Phase, settings
 
+from fixtures import attention_agreement
 from fixtures.attention_agreement import CallFinding, attend_plainly, judge, scale_of
 from fixtures.attention_calls import HEAD_DIMS, HEADS, LAYOUTS, LENGTHS, MASK_LAYOUTS, MASK_SHAPES, SUBJECTS, Call, Mask
 from fixtures.attention_exploration import explore, for_each
@@ -162,6 +165,7 @@ def test_attention_as_documented_is_accepted(subject: str, dtype: str) -> None:
         (mask_ignored, "mask", "disagrees"),
         (mask_strides_ignored, "mask", "(disagrees|not-finite)"),
         (mask_ignored, "one-dimensional-mask", "disagrees"),
+        (mask_ignored, "mask-of-one-column", "disagrees"),
         (mask_ignored, "mask-and-causal", "disagrees"),
         (nan_on_blind_rows, "fully-masked-rows", "not-finite"),
         (uniform_on_blind_rows, "fully-masked-rows", "disagrees"),
@@ -189,6 +193,25 @@ def test_weights_in_lower_precision_are_found_in_fp32() -> None:
     """Weights that were rounded to bfloat16 on the way are outside the tolerance of float32."""
     with pytest.raises(CallFinding, match="tolerance"):
         explored("no-mask", "fp32", weights_in_bf16)
+
+
+@pytest.mark.parametrize(("units", "accepted"), [(2, True), (4, False)])
+def test_rounding_is_allowed_where_plain_products_are_exact(units: int, accepted: bool) -> None:
+    """With one key the output is the value: two units in the last place are rounding, as efficient attention's on an H200."""
+
+    def round_up(tensors: Tensors, call: Call) -> torch.Tensor:
+        output = attend(tensors, call)
+        for _ in range(units):
+            output = output.nextafter(2 * output)
+        return output
+
+    call = dataclasses.replace(CALL, keys=1, scale=0.02)
+
+    if accepted:
+        assert judge(call, backends=("MATH",), attend=round_up).error > 0
+        return
+    with pytest.raises(CallFinding, match=re.escape("= 2 * 0 (plain products in fp32) + 2 * ")):
+        judge(call, backends=("MATH",), attend=round_up)
 
 
 def test_fault_is_recorded_with_the_command_that_replays_it() -> None:
@@ -264,12 +287,113 @@ def test_backend_that_executed_nothing_fails() -> None:
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "rocm"])
-def test_math_never_refuses(platform: str) -> None:
-    """No restriction is math's own: only what the function refuses for every backend."""
+def test_math_refuses_nothing_but_contradictory_masks(platform: str) -> None:
+    """Math declines a mask together with is_causal, and what no backend is asked about."""
     calls = [call for subject in SUBJECTS for call in landmarks("bf16", subject)]
-    backends = {row.backend for call in calls for row in expected_refusals(call, ("MATH",), platform)}
+    expected = {"mask of a dtype that is neither bool, fp32 nor the query's", "a mask together with is_causal"}
+    actual = {row.reason for call in calls for row in expected_refusals(call, ("MATH",), platform)}
 
-    assert backends == {"*"}
+    assert expected == actual
+
+
+def test_library_declines_only_what_every_backend_declines() -> None:
+    """A mask together with is_causal is computed where a fused backend takes it, and declined by math where none does."""
+    taken = dataclasses.replace(CALL, kv_heads=4, mask=Mask(dtype="bool"), is_causal=True)
+    declined = dataclasses.replace(taken, query_layout="every-second-feature")
+
+    assert not expected_refusals(taken, (), "cuda")
+    assert "a mask together with is_causal" in {row.reason for row in expected_refusals(declined, (), "cuda")}
+
+
+@pytest.mark.parametrize("backend", ["FLASH_ATTENTION", "EFFICIENT_ATTENTION", "CUDNN_ATTENTION"])
+@pytest.mark.parametrize("empty", [{"queries": 0}, {"keys": 0}])
+def test_fused_backends_of_gpus_decline_calls_without_tokens(backend: str, empty: dict[str, int]) -> None:
+    """No query or no key: nothing for a fused kernel."""
+    call = dataclasses.replace(CALL, kv_heads=4, dtype="bf16", **empty)
+
+    assert expected_refusals(call, (backend,), "cuda")
+
+
+def test_kernel_that_is_missing_after_the_choice_is_no_refusal() -> None:
+    """That efficient attention has no kernel for unaligned tensors is said before the backend is chosen, or it is a finding."""
+
+    def launch(tensors: Tensors, call: Call) -> torch.Tensor:
+        raise RuntimeError("cutlassF: no kernel found to launch!")
+
+    call = dataclasses.replace(CALL, kv_heads=4, query_layout="unaligned", key_layout="unaligned")
+
+    assert judge(call, backends=("EFFICIENT_ATTENTION",), platform="cuda", attend=refuse).outcome == "refused"
+    with pytest.raises(CallFinding, match="cutlassF: no kernel found to launch!, expected a refusal for: query, key or value"):
+        judge(call, backends=("EFFICIENT_ATTENTION",), platform="cuda", attend=launch)
+
+
+class BrokenDevice:
+    """Attention that breaks the device at the ``nth`` call, after which every call fails."""
+
+    def __init__(self, nth: int) -> None:
+        self.nth, self.made = nth, list[Call]()
+
+    def __call__(self, tensors: Tensors, call: Call) -> torch.Tensor:
+        self.made.append(call)
+        if len(self.made) >= self.nth:
+            raise RuntimeError("CUDA error: misaligned address\nSearch for `cudaErrorMisalignedAddress'")
+        return attend(tensors, call)
+
+
+@pytest.mark.parametrize("nth", [1, 7, 30])
+def test_broken_device_ends_the_exploration_at_once(nth: int) -> None:
+    """No further call is made, neither another one nor the same or a smaller one, whether it was drawn or a landmark."""
+    settings.load_profile("ci")
+    broken = BrokenDevice(nth)
+    with pytest.raises(CallFinding) as found:
+        explored("no-mask", "bf16", broken)
+
+    assert nth == len(broken.made)
+    assert found.value.code == "device-error"
+
+
+def test_broken_device_is_recorded_with_the_call_that_broke_it() -> None:
+    """The finding says what was raised, that the process is unusable, which call it was and how to make it again."""
+    settings.load_profile("ci")
+    broken, notes = BrokenDevice(7), Notes()
+    with pytest.raises(CallFinding) as found:
+        explore(subject="no-mask", backends=("MATH",), dtype="bf16", device="cpu", platform="cpu", measure=notes, attend=broken)
+    message = str(found.value)
+
+    assert message.startswith("actual RuntimeError: CUDA error: misaligned address, expected an output")
+    assert "this process cannot use its device any more" in message
+    assert repr(broken.made[-1]) == notes.seen["failing_call"]
+    assert notes.seen["replay"] in message
+    assert (notes.seen["executed"], notes.seen["empty"]) == (6, 0)
+
+
+def test_device_that_was_broken_before_is_blamed_on_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not even the tensors can be made, the error is passed on as it is, once."""
+    settings.load_profile("ci")
+    made = []
+
+    def values(call: Call, device: str) -> Tensors:
+        made.append(call)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(attention_agreement, "values_of", values)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        explored("no-mask", "bf16", attend)
+
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("words", ["CUDA error: invalid configuration argument", "CUDA error: out of memory"])
+def test_error_that_leaves_the_device_usable_is_looked_into(words: str) -> None:
+    """Only errors that stay end the exploration: of others the smallest call that fails is what is wanted."""
+
+    def fail(tensors: Tensors, call: Call) -> torch.Tensor:
+        raise RuntimeError(words)
+
+    with pytest.raises(CallFinding, match=words) as found:
+        explored("no-mask", "bf16", fail)
+
+    assert found.value.code == "unexplained-error"
 
 
 def test_refusal_needs_a_reason_for_every_allowed_backend() -> None:
