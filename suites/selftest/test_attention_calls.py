@@ -12,32 +12,13 @@ import pytest
 import torch
 from hypothesis import Phase, settings
 
-from fixtures import attention_agreement
 from fixtures.attention_agreement import CallFinding, attend_plainly, judge, scale_of
-from fixtures.attention_calls import HEAD_DIMS, HEADS, LAYOUTS, LENGTHS, MASK_LAYOUTS, MASK_SHAPES, SUBJECTS, Call, Mask
+from fixtures.attention_calls import HEAD_DIMS, HEADS, LAYOUTS, LENGTHS, MASK_LAYOUTS, MASK_SHAPES, SUBJECTS, Call
 from fixtures.attention_exploration import explore, for_each
-from fixtures.attention_landmarks import landmarks
-from fixtures.attention_refusals import RESTRICTIONS, expected_refusals
 from fixtures.attention_tensors import Tensors, exact, values_of
-from fixtures.findings import Finding
 from fixtures.hypothesis_profiles import register_profiles
 from fixtures.oracle.scaled_dot_product import scaled_dot_product
-
-CALL = Call(batch=2, heads=4, kv_heads=2, queries=5, keys=7, head_dim=16, value_dim=16, dtype="fp32", seed=3)
-
-
-class Notes:
-    """Stands in for the measurement of a check."""
-
-    def __init__(self) -> None:
-        self.seen: dict[str, Any] = {}
-        self.figures: dict[str, float] = {}
-
-    def evidence(self, **seen: Any) -> None:
-        self.seen.update(seen)
-
-    def errors(self, **figures: float) -> None:
-        self.figures.update(figures)
+from suites.selftest.attention import CALL, Notes, attend, explored
 
 
 @pytest.fixture(autouse=True)
@@ -48,29 +29,6 @@ def without_shrinking() -> Iterator[None]:
     settings.load_profile("selftest")
     yield
     settings.load_profile("ci")
-
-
-def explored(subject: str, dtype: str, attend: Any, backends: tuple[str, ...] = ("MATH",)) -> Notes:
-    notes = Notes()
-    explore(subject=subject, backends=backends, dtype=dtype, device="cpu", platform="cpu", measure=notes, attend=attend)
-    return notes
-
-
-def attend(tensors: Tensors, call: Call, **changed: Any) -> torch.Tensor:
-    """Attention as it should be, scores in float32; ``changed`` names one thing that is done wrong."""
-    query, key, value = (states.float() for states in (tensors.query, tensors.key, tensors.value))
-    group = call.heads // call.kv_heads
-    key, value = (changed.get("group", lambda s: s.repeat_interleave(group, 1))(s) for s in (key, value))
-    scores = query @ key.mT * changed.get("scale", scale_of(call))
-    if call.is_causal:
-        scores = scores.masked_fill(~torch.ones(scores.shape[-2:]).tril(changed.get("diagonal", 0)).bool(), -torch.inf)
-    mask = changed.get("mask", tensors.mask)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask.float()
-    weights = scores.softmax(-1)
-    if not changed.get("naked_softmax"):
-        weights = weights.masked_fill(scores.isneginf().all(-1, keepdim=True), 0.0)
-    return (changed.get("weigh", lambda w: w)(weights) @ value).to(tensors.query.dtype)
 
 
 def bottom_right(tensors: Tensors, call: Call) -> torch.Tensor:
@@ -247,168 +205,6 @@ def test_replay_command_makes_the_same_call(capsys: pytest.CaptureFixture[str]) 
     actual = capsys.readouterr().out
 
     assert expected == actual
-
-
-def refuse(tensors: Tensors, call: Call) -> torch.Tensor:
-    raise RuntimeError("No available kernel. Aborting execution.")
-
-
-def test_refusal_without_a_documented_reason_is_found() -> None:
-    """A backend that suddenly declines a plain call is not excused."""
-    with pytest.raises(CallFinding, match="no documented restriction speaks against it"):
-        judge(CALL, backends=("FLASH_ATTENTION",), attend=refuse)
-
-
-def test_documented_refusal_is_counted() -> None:
-    """A refusal for a reason of the table is an outcome with that reason."""
-    call = Call(batch=1, heads=1, kv_heads=1, queries=2, keys=2, head_dim=16, value_dim=24, dtype="fp32")
-    expected = ("refused", ("features of value differ from those of query",))
-    judged = judge(call, backends=("FLASH_ATTENTION",), attend=refuse)
-
-    assert expected == (judged.outcome, judged.reasons)
-
-
-def test_other_error_is_no_refusal() -> None:
-    """Where a refusal is documented, an error with other words is still a failure."""
-
-    def crash(tensors: Tensors, call: Call) -> torch.Tensor:
-        raise RuntimeError("an illegal memory access was encountered")
-
-    call = Call(batch=1, heads=1, kv_heads=1, queries=2, keys=2, head_dim=16, value_dim=24, dtype="fp32")
-
-    with pytest.raises(CallFinding, match="illegal memory access"):
-        judge(call, backends=("FLASH_ATTENTION",), attend=crash)
-
-
-def test_backend_that_executed_nothing_fails() -> None:
-    """Refusals that are all documented are no success when nothing was executed."""
-    with pytest.raises(Finding, match="calls was executed by CUDNN_ATTENTION in fp32 on cpu"):
-        explored("no-mask", "fp32", None, backends=("CUDNN_ATTENTION",))
-
-
-@pytest.mark.parametrize("platform", ["cpu", "cuda", "rocm"])
-def test_math_refuses_nothing_but_contradictory_masks(platform: str) -> None:
-    """Math declines a mask together with is_causal, and what no backend is asked about."""
-    calls = [call for subject in SUBJECTS for call in landmarks("bf16", subject)]
-    expected = {"mask of a dtype that is neither bool, fp32 nor the query's", "a mask together with is_causal"}
-    actual = {row.reason for call in calls for row in expected_refusals(call, ("MATH",), platform)}
-
-    assert expected == actual
-
-
-def test_library_declines_only_what_every_backend_declines() -> None:
-    """A mask together with is_causal is computed where a fused backend takes it, and declined by math where none does."""
-    taken = dataclasses.replace(CALL, kv_heads=4, mask=Mask(dtype="bool"), is_causal=True)
-    declined = dataclasses.replace(taken, query_layout="every-second-feature")
-
-    assert not expected_refusals(taken, (), "cuda")
-    assert "a mask together with is_causal" in {row.reason for row in expected_refusals(declined, (), "cuda")}
-
-
-@pytest.mark.parametrize("backend", ["FLASH_ATTENTION", "EFFICIENT_ATTENTION", "CUDNN_ATTENTION"])
-@pytest.mark.parametrize("empty", [{"queries": 0}, {"keys": 0}])
-def test_fused_backends_of_gpus_decline_calls_without_tokens(backend: str, empty: dict[str, int]) -> None:
-    """No query or no key: nothing for a fused kernel."""
-    call = dataclasses.replace(CALL, kv_heads=4, dtype="bf16", **empty)
-
-    assert expected_refusals(call, (backend,), "cuda")
-
-
-def test_kernel_that_is_missing_after_the_choice_is_no_refusal() -> None:
-    """That efficient attention has no kernel for unaligned tensors is said before the backend is chosen, or it is a finding."""
-
-    def launch(tensors: Tensors, call: Call) -> torch.Tensor:
-        raise RuntimeError("cutlassF: no kernel found to launch!")
-
-    call = dataclasses.replace(CALL, kv_heads=4, query_layout="unaligned", key_layout="unaligned")
-
-    assert judge(call, backends=("EFFICIENT_ATTENTION",), platform="cuda", attend=refuse).outcome == "refused"
-    with pytest.raises(CallFinding, match="cutlassF: no kernel found to launch!, expected a refusal for: query, key or value"):
-        judge(call, backends=("EFFICIENT_ATTENTION",), platform="cuda", attend=launch)
-
-
-class BrokenDevice:
-    """Attention that breaks the device at the ``nth`` call, after which every call fails."""
-
-    def __init__(self, nth: int) -> None:
-        self.nth, self.made = nth, list[Call]()
-
-    def __call__(self, tensors: Tensors, call: Call) -> torch.Tensor:
-        self.made.append(call)
-        if len(self.made) >= self.nth:
-            raise RuntimeError("CUDA error: misaligned address\nSearch for `cudaErrorMisalignedAddress'")
-        return attend(tensors, call)
-
-
-@pytest.mark.parametrize("nth", [1, 7, 30])
-def test_broken_device_ends_the_exploration_at_once(nth: int) -> None:
-    """No further call is made, neither another one nor the same or a smaller one, whether it was drawn or a landmark."""
-    settings.load_profile("ci")
-    broken = BrokenDevice(nth)
-    with pytest.raises(CallFinding) as found:
-        explored("no-mask", "bf16", broken)
-
-    assert nth == len(broken.made)
-    assert found.value.code == "device-error"
-
-
-def test_broken_device_is_recorded_with_the_call_that_broke_it() -> None:
-    """The finding says what was raised, that the process is unusable, which call it was and how to make it again."""
-    settings.load_profile("ci")
-    broken, notes = BrokenDevice(7), Notes()
-    with pytest.raises(CallFinding) as found:
-        explore(subject="no-mask", backends=("MATH",), dtype="bf16", device="cpu", platform="cpu", measure=notes, attend=broken)
-    message = str(found.value)
-
-    assert message.startswith("actual RuntimeError: CUDA error: misaligned address, expected an output")
-    assert "this process cannot use its device any more" in message
-    assert repr(broken.made[-1]) == notes.seen["failing_call"]
-    assert notes.seen["replay"] in message
-    assert (notes.seen["executed"], notes.seen["empty"]) == (6, 0)
-
-
-def test_device_that_was_broken_before_is_blamed_on_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where not even the tensors can be made, the error is passed on as it is, once."""
-    settings.load_profile("ci")
-    made = []
-
-    def values(call: Call, device: str) -> Tensors:
-        made.append(call)
-        raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
-    monkeypatch.setattr(attention_agreement, "values_of", values)
-    with pytest.raises(RuntimeError, match="illegal memory access"):
-        explored("no-mask", "bf16", attend)
-
-    assert len(made) == 1
-
-
-@pytest.mark.parametrize("words", ["CUDA error: invalid configuration argument", "CUDA error: out of memory"])
-def test_error_that_leaves_the_device_usable_is_looked_into(words: str) -> None:
-    """Only errors that stay end the exploration: of others the smallest call that fails is what is wanted."""
-
-    def fail(tensors: Tensors, call: Call) -> torch.Tensor:
-        raise RuntimeError(words)
-
-    with pytest.raises(CallFinding, match=words) as found:
-        explored("no-mask", "bf16", fail)
-
-    assert found.value.code == "unexplained-error"
-
-
-def test_refusal_needs_a_reason_for_every_allowed_backend() -> None:
-    """Two allowed backends of which one takes the call: no refusal is expected."""
-    call = Call(
-        batch=1, heads=1, kv_heads=1, queries=2, keys=2, head_dim=16, value_dim=16, dtype="bf16", mask=Mask(dtype="bool")
-    )
-
-    assert expected_refusals(call, ("FLASH_ATTENTION",), "cuda")
-    assert not expected_refusals(call, ("FLASH_ATTENTION", "MATH"), "cuda")
-
-
-def test_every_restriction_names_its_source() -> None:
-    """No row without a link."""
-    assert all(row.source.startswith("https://") for row in RESTRICTIONS)
 
 
 def drawn(dtype: str) -> list[Call]:
