@@ -25,7 +25,7 @@ INVARIANTS: Final = ("causal", "padded", "batched", "cached", "chunked", "greedy
 # What direct calls of an attention function are about; fixtures/attention_calls.py draws them.
 CALLS: Final = (
     "no-mask", "mask", "fully-masked-rows", "mask-of-another-dtype", "mask-and-causal", "one-dimensional-mask",
-    "scale-not-positive", "unaligned",
+    "mask-of-one-column", "scale-not-positive", "unaligned",
 )  # fmt: skip
 # Tokens of the row that is run alone and serves every prefix of it; no workload has a longer row.
 ALONE: Final = 160
