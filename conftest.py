@@ -5,6 +5,7 @@ pytest_plugins = [
     "fixtures.options",
     "fixtures.isolation",
     "fixtures.readiness",
+    "fixtures.scheduling",
     "fixtures.selection",
     "fixtures.expectations",
     "fixtures.injection",

@@ -25,8 +25,10 @@ INVARIANTS: Final = ("causal", "padded", "batched", "cached", "chunked", "greedy
 # What direct calls of an attention function are about; fixtures/attention_calls.py draws them.
 CALLS: Final = (
     "no-mask", "mask", "fully-masked-rows", "mask-of-another-dtype", "mask-and-causal", "one-dimensional-mask",
-    "scale-not-positive", "unaligned",
+    "mask-of-one-column", "scale-not-positive", "unaligned",
 )  # fmt: skip
+# Tokens of the row that is run alone and serves every prefix of it; no workload has a longer row.
+ALONE: Final = 160
 CHECKS: Final = ("builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "imports")
 DERIVED_CHECKS: Final = ("refuses", "imports")  # planned by what is refused or promised, never by name
 FEATURES: Final = (
@@ -110,6 +112,12 @@ class Model:
     config: Mapping[str, Any]
 
     @property
+    def layers(self) -> int:
+        """Number of transformer layers, 2 where the config does not say."""
+        named = (self.config.get(key) for key in ("num_hidden_layers", "n_layer", "n_layers"))
+        return next((layers for layers in named if isinstance(layers, int)), 2)
+
+    @property
     def window(self) -> int | None:
         """Sliding-window width in tokens, ``None`` where every earlier token is seen."""
         return self.config["sliding_window"] if "sliding-window" in self.features else None
@@ -153,15 +161,20 @@ class Workload:
         return frozenset(explicit or (window is not None and keys >= window) for explicit, keys in self._passes())
 
     def _passes(self) -> Iterator[tuple[bool, int]]:
-        """Each unpadded forward pass: whether causality alone needs a mask, and how many keys it sees."""
+        """Each unpadded forward pass: whether causality alone needs a mask, and how many keys it sees.
+
+        A static cache shows its whole buffer, which is longer than any window.
+        """
         if self.chunks:
             yield from (
-                (start > 0, start + chunk) for start, chunk in zip((0, *accumulate(self.chunks)), self.chunks, strict=False)
+                (start > 0 and chunk > 1, start + chunk)
+                for start, chunk in zip((0, *accumulate(self.chunks)), self.chunks, strict=False)
             )
             return
         for length in self.lengths:
-            yield False, length
-            yield from ((self.cache == "static", length + step + 1) for step in range(self.steps))
+            static = self.cache == "static"
+            yield False, ALONE if static else length
+            yield from ((static, ALONE if static else length + step + 1) for step in range(self.steps))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,5 +215,12 @@ class Check:
         return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+# Where a checkpoint lies and what wrote it say nothing of what is checked.
+INCIDENTAL: Final = ("checkpoint", "_name_or_path", "transformers_version")
+
+
 def _defining(record: Model | Workload) -> dict[str, Any]:
-    return {key: value for key, value in asdict(record).items() if key not in ("summary", "tier")}
+    said = {key: value for key, value in asdict(record).items() if key not in ("summary", "tier")}
+    if "config" in said:
+        said["config"] = {key: value for key, value in said["config"].items() if key not in INCIDENTAL}
+    return said

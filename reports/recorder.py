@@ -21,7 +21,7 @@ from reports.compare import Comparison, compare, exit_code
 from reports.record import Outcome, Record
 from reports.render import junit, terminal
 from reports.run import Expectation, Header, Run, Status
-from reports.store import JUNIT, RunWriter, read_run
+from reports.store import JUNIT, RunWriter, latest, read_header, read_run
 from reports.summary import judge
 from reports.thresholds import load_thresholds
 
@@ -81,6 +81,7 @@ class Recorder:
 
     def __init__(self, planned: Planned, *, narrowed: bool) -> None:
         self.planned, self.narrowed = planned, narrowed
+        self.baseline = _folder(planned.baseline)
         self.writer = RunWriter(planned.folder)
         self.run: Run | None = None
         self.comparison: Comparison | None = None
@@ -132,7 +133,7 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the record of a check as it ends."""
-        carried = getattr(report, "check", None) or _of_dead_process(report)
+        carried = getattr(report, "check", None) or of_dead_process(report)
         if carried is None:
             return
         record = Record(**carried | {
@@ -151,7 +152,7 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """End the run's folder; a run that did less than it planned is a failure, whatever pytest says."""
         expectations = session.config.stash.get(EXPECTATIONS, ())
-        self.notes.extend(session.config.stash.get(NOTES, []))
+        self.notes += session.config.stash.setdefault(NOTES, [])
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._nothing_was_left():
             exitstatus = session.exitstatus = pytest.ExitCode.OK
         try:
@@ -172,8 +173,8 @@ class Recorder:
         self.run = read_run(self.planned.folder)
         self.troubles += self._troubles(self.run, expectations)
         self.writer.attach(JUNIT, junit.of_run(self.run))
-        if self.planned.baseline:
-            self._compare(self.run)
+        if self.baseline:
+            self._compare(self.run, self.baseline)
 
     def _troubles(self, run: Run, expectations: tuple[Expectation, ...]) -> Iterable[str]:
         if not run.executed:
@@ -190,9 +191,9 @@ class Recorder:
             if entry.status is not Status.MATCHED:
                 yield f"expectation {entry.cells!r} ({entry.url}): {entry.message}"
 
-    def _compare(self, run: Run) -> None:
+    def _compare(self, run: Run, baseline: Path) -> None:
         try:
-            self.comparison = compare(read_run(Path(self.planned.baseline)), run, load_thresholds())
+            self.comparison = compare(read_run(baseline), run, load_thresholds())
         except UserError as error:
             self.troubles.append(f"--baseline: {error}")
             return
@@ -225,13 +226,22 @@ def _all_skipped(run: Run) -> str:
     return cells[0].message if cells and all(record.outcome is Outcome.SKIPPED for record in cells) else ""
 
 
+def _folder(baseline: str) -> Path | None:
+    """The folder of the baseline, looked at before anything runs: a slip of the pen must not cost a run."""
+    if not baseline:
+        return None
+    folder = latest(Path("runs")) if baseline == "latest" else Path(baseline)
+    read_header(folder)
+    return folder
+
+
 def check_id(nodeid: str) -> str:
     """The id of the check that a test holds, empty where it holds none."""
     match = _INSIDE.search(nodeid)
     return f"{match['cell']}::{match['kind']}" + (f"[{match['subject']}]" if match["subject"] else "") if match else ""
 
 
-def _of_dead_process(report: pytest.TestReport) -> dict[str, Any] | None:
+def of_dead_process(report: pytest.TestReport) -> dict[str, Any] | None:
     """The record of a check whose process died: pytest-xdist reports it without a phase."""
     match = _INSIDE.search(report.nodeid)
     if report.when in ("setup", "call", "teardown") or not report.failed or not match:

@@ -54,7 +54,7 @@ def _pytest(arguments: list[str], output: Path) -> None:
     file = os.open(output, os.O_WRONLY | os.O_CREAT)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115, PTH123  # the descriptor outlives the function
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  # the descriptor outlives the function
     sys.stderr = sys.stdout
     code = pytest.main(arguments)
     sys.stdout.flush()
