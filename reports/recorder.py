@@ -152,7 +152,8 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """End the run's folder; a run that did less than it planned is a failure, whatever pytest says."""
         expectations = session.config.stash.get(EXPECTATIONS, ())
-        self.notes += session.config.stash.setdefault(NOTES, [])
+        said: list[str] = session.config.stash.get(NOTES, [])
+        self.notes += said
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._nothing_was_left():
             exitstatus = session.exitstatus = pytest.ExitCode.OK
         try:
