@@ -34,7 +34,7 @@ def checks_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Check]:
         return
     workloads = list(workloads_of(cell, matrix, tier))
     for kind in cell.configuration.checks:
-        if (kind == "calls") != (cell.model.task == "call"):
+        if kind != "guide" and (kind == "calls") != (cell.model.task == "call"):
             continue
         yield from _EXPANSIONS.get(kind, _once)(cell, kind, workloads)
 
@@ -44,6 +44,7 @@ def workloads_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Workload]:
     for workload in matrix.workloads.values():
         asked = any(fnmatchcase(workload.name, pattern) for pattern in cell.configuration.workloads)
         fits = cell.model.task in workload.tasks and cell.dtype in workload.dtypes
+        fits = fits and any(fnmatchcase(cell.configuration.name, pattern) for pattern in workload.configurations)
         if asked and fits and _within(workload.tier, tier):
             yield workload
 
@@ -83,8 +84,13 @@ def masks_of(phase: str) -> frozenset[bool]:
 
 def _each_subject(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     if not refusal_of(cell, "run", masks=frozenset({False})):
-        for subject in CALLS:
+        for subject in CALLS[cell.model.architecture]:
             yield Check(cell=cell, kind=kind, subject=subject)
+
+
+def _each_snippet(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    for snippet in cell.configuration.options["snippets"]:
+        yield Check(cell=cell, kind=kind, subject=snippet)
 
 
 def _once(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
@@ -113,7 +119,7 @@ def _each_phase(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Ch
 
 _EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] = {
     "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
-    "calls": _each_subject,
+    "calls": _each_subject, "guide": _each_snippet,
 }  # fmt: skip
 
 
@@ -124,6 +130,7 @@ def _belongs(configuration: Configuration, model: Model, dtype: str, platform: s
         and _within(configuration.dtypes[dtype], tier)
         and _within(model.tier, tier)
         and any(fnmatchcase(model.name, pattern) for pattern in configuration.models)
+        and any(fnmatchcase(configuration.name, pattern) for pattern in model.configurations)
     )
 
 
