@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from matrix.availability import Facts, probe, reason
+from matrix.availability import Facts, load_facts, probe, reason
 from matrix.cell import PLATFORMS, TIERS, Cell
 from matrix.errors import UserError
 from matrix.expand import cells, checks_of
@@ -29,13 +30,14 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="every cell, and for each that cannot run here the reason")
     listing.add_argument("--platform", choices=("auto", *PLATFORMS), default="auto", help="what to list (default: %(default)s)")
     listing.add_argument("--tier", choices=TIERS, default="full", help="up to which tier (default: %(default)s)")
+    listing.add_argument("--facts", type=Path, metavar="FILE", help="facts measured earlier with `python -m fixtures.platform`")
     listing.add_argument("--cells", default="*", metavar="EXPRESSION", help="globs joined by and, or, not")
     return parser
 
 
 def _list(options: argparse.Namespace) -> int:
     matrix, selected = load_matrix(), parse(options.cells)
-    facts = probe(options.platform)
+    facts = load_facts(options.facts) if options.facts else probe(options.platform)
     listed = [cell for cell in cells(matrix, facts.platform, options.tier) if selected(cell)]
     if not listed:
         raise UserError(f"--cells {options.cells!r} matches no cell of {facts.platform}, tier {options.tier}: "

@@ -71,6 +71,18 @@ def ended(done: subprocess.CompletedProcess[str]) -> str:
     return f"failed: {lines[-1]}" if lines else f"failed with status {done.returncode}"
 
 
+def load_facts(path: Path) -> Facts:
+    """Facts that were measured earlier, on this machine or on another.
+
+    Raises:
+        UserError: the file cannot be read, or is not what the probe writes.
+    """
+    try:
+        return read_facts(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--facts {path}: cannot be read ({error}): write it with `python -m fixtures.platform`") from None
+
+
 def read_facts(text: str) -> Facts:
     """Facts from the probe's JSON.
 

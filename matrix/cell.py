@@ -38,6 +38,8 @@ CHECKS: Final = (
     "builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "undeclared-dtype",
     "padding-cost", "guide", "imports",
 )  # fmt: skip
+# Tokens of the row that is run alone and serves every prefix of it; no workload has a longer row.
+ALONE: Final = 160
 DERIVED_CHECKS: Final = ("refuses", "imports")  # planned by what is refused or promised, never by name
 FEATURES: Final = (
     "causal-mask", "padding-mask", "sliding-window", "attention-softcap", "final-softcap", "attention-scale",
@@ -176,15 +178,20 @@ class Workload:
         return frozenset(explicit or (window is not None and keys >= window) for explicit, keys in self._passes())
 
     def _passes(self) -> Iterator[tuple[bool, int]]:
-        """Each unpadded forward pass: whether causality alone needs a mask, and how many keys it sees."""
+        """Each unpadded forward pass: whether causality alone needs a mask, and how many keys it sees.
+
+        A static cache shows its whole buffer, which is longer than any window.
+        """
         if self.chunks:
             yield from (
-                (start > 0, start + chunk) for start, chunk in zip((0, *accumulate(self.chunks)), self.chunks, strict=False)
+                (start > 0 and chunk > 1, start + chunk)
+                for start, chunk in zip((0, *accumulate(self.chunks)), self.chunks, strict=False)
             )
             return
         for length in self.lengths:
-            yield False, length
-            yield from ((self.cache == "static", length + step + 1) for step in range(self.steps))
+            static = self.cache == "static"
+            yield False, ALONE if static else length
+            yield from ((static, ALONE if static else length + step + 1) for step in range(self.steps))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 
-from matrix.cell import CALLS, PHASES, TIERS, Cell, Check, Condition, Configuration, Model, Refusal, Requirement, Workload
+from matrix.cell import (
+    ALONE,
+    CALLS,
+    PHASES,
+    TIERS,
+    Cell,
+    Check,
+    Condition,
+    Configuration,
+    Model,
+    Refusal,
+    Requirement,
+    Workload,
+)
 from matrix.load import Matrix
 
 Selected = Callable[[Cell], bool]
@@ -105,8 +118,16 @@ def _each_workload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator
 
 def _each_invariant(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     for workload in workloads:
-        if not refusal_of(cell, "run", masks=workload.masks(cell.model.window)):
+        alone, own = _masks_alone(cell, workload), workload.masks(cell.model.window)
+        if not refusal_of(cell, "run", masks=alone) and not refusal_of(cell, "run", masks=own):
             yield Check(cell=cell, kind=kind, subject=f"{workload.invariant}:{workload.name}", workload=workload)
+
+
+def _masks_alone(cell: Cell, workload: Workload) -> frozenset[bool]:
+    """Whether the rows of a workload take a mask when each is run whole and alone, as its law compares them."""
+    window, generates = cell.model.window, workload.schedule == "generate"
+    lengths = [length + workload.steps for length in workload.lengths] if generates else [ALONE]
+    return frozenset(window is not None and length >= window for length in lengths)
 
 
 def _each_phase(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:

@@ -103,7 +103,7 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the record of a check as it ends."""
-        carried = getattr(report, "check", None) or _of_dead_process(report)
+        carried = getattr(report, "check", None) or of_dead_process(report)
         if carried is None:
             return
         record = Record(**carried | {
@@ -133,6 +133,8 @@ class Recorder:
     def _troubles(self, run: Run, expectations: tuple[Expectation, ...]) -> Iterable[str]:
         if not self.executed:
             yield f"no check was executed, {len(run.header.planned)} were planned: an empty run proves nothing"
+        elif reason := _all_skipped(run):
+            yield f"no cell was executed, the first was skipped because {reason}: a run that validates nothing proves nothing"
         elif run.missing:
             yield (f"{len(run.missing)} of {len(run.header.planned)} planned checks left no record, the first is "
                    f"{run.missing[0]}: a test was removed, deselected or lost")  # fmt: skip
@@ -164,13 +166,19 @@ class Recorder:
         terminalreporter.write_line(f"recorded in {self.planned.folder}")
 
 
+def _all_skipped(run: Run) -> str:
+    """Why the first check of a cell was skipped where all of them were; that packages import does not make a run."""
+    cells = [record for record in run.records.values() if record.check != "imports"]
+    return cells[0].message if cells and all(record.outcome is Outcome.SKIPPED for record in cells) else ""
+
+
 def check_id(nodeid: str) -> str:
     """The id of the check that a test holds, empty where it holds none."""
     match = _INSIDE.search(nodeid)
     return f"{match['cell']}::{match['kind']}" + (f"[{match['subject']}]" if match["subject"] else "") if match else ""
 
 
-def _of_dead_process(report: pytest.TestReport) -> dict[str, Any] | None:
+def of_dead_process(report: pytest.TestReport) -> dict[str, Any] | None:
     """The record of a check whose process died: pytest-xdist reports it without a phase."""
     match = _INSIDE.search(report.nodeid)
     if report.when in ("setup", "call", "teardown") or not report.failed or not match:

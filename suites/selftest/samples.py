@@ -36,9 +36,7 @@ def workload(name: str = "short", **changes: Any) -> Workload:
     return Workload(**{"name": name, **usual, **changes})
 
 
-def cell(
-    name: str = "sdpa", *, of: Model | None = None, dtype: str = "bf16", platform: str = "cpu", **changes: Any
-) -> Cell:
+def cell(name: str = "sdpa", *, of: Model | None = None, dtype: str = "bf16", platform: str = "cpu", **changes: Any) -> Cell:
     return Cell(configuration=configuration(name, **changes), model=of or model(), dtype=dtype, platform=platform)
 
 
@@ -111,8 +109,12 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["*", "cpu", "fp32",
-    "quick"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["*", "cpu", "fp32", "quick"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=5,
 )

@@ -73,8 +73,14 @@ def test_a_reference_that_is_not_finite_lets_nothing_pass() -> None:
 
 @pytest.mark.parametrize(
     ("rms", "worst", "expected"),
-    [(0.1, 0.2, True), (0.0, 0.0, True), (0.11, 0.2, False), (0.1, 0.21, False), (float("nan"), 0.0, False), (0.0,
-    float("nan"), False)],
+    [
+        (0.1, 0.2, True),
+        (0.0, 0.0, True),
+        (0.11, 0.2, False),
+        (0.1, 0.21, False),
+        (float("nan"), 0.0, False),
+        (0.0, float("nan"), False),
+    ],
 )
 def test_both_metrics_must_be_within_their_limit(rms: float, worst: float, expected: bool) -> None:
     assert expected == Error(rms=rms, worst=worst).within(Error(rms=0.1, worst=0.2))

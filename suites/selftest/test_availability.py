@@ -76,8 +76,9 @@ def test_facts_survive_the_way_to_another_process(machine: Facts) -> None:
 
 @given(st.text() | VALUES.map(lambda value: toml({"platform": value})))
 def test_what_is_no_facts_is_one_line_that_says_what_to_run(text: str) -> None:
-    with pytest.raises(UserError,
-    match=r"^the facts of this machine are unreadable \(.*\): run `python -m fixtures\.platform`$"):
+    with pytest.raises(
+        UserError, match=r"^the facts of this machine are unreadable \(.*\): run `python -m fixtures\.platform`$"
+    ):
         read_facts(text)
 
 
@@ -116,16 +117,18 @@ def test_a_probe_that_hangs_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(availability.subprocess, "run", run)
 
-    with pytest.raises(UserError,
-    match=r"^the probe of this machine did not answer within 120 s: run `python -m fixtures.platform cuda`$"):
+    with pytest.raises(
+        UserError, match=r"^the probe of this machine did not answer within 120 s: run `python -m fixtures.platform cuda`$"
+    ):
         probe("cuda")
 
 
 def test_a_probe_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     answered(monkeypatch, status=1, said="Traceback ...\nOSError: libcuda.so.1: no such file\n")
 
-    with pytest.raises(UserError,
-    match=r"^the probe of this machine failed: OSError: libcuda.so.1: no such file: run `python -m"):
+    with pytest.raises(
+        UserError, match=r"^the probe of this machine failed: OSError: libcuda.so.1: no such file: run `python -m"
+    ):
         probe()
 
 

@@ -50,7 +50,12 @@ def found(table: Kernels, trace: Trace, *promised: str) -> Finding:
 @pytest.mark.parametrize(
     ("name", "calls"),
     [
-        ("cuda-backends-h200", {"sdpa-cudnn": 1, "sdpa-efficient": 1, "sdpa-math": 1}),
+        ("cuda-h200-llama-sdpa-default-padded-prefill", {"sdpa-cudnn": 2}),
+        ("cuda-h200-mixtral-eager-default-decode", {"eager": 2}),
+        ("cuda-h200-mixtral-sdpa-flash-prefill", {"sdpa-flash": 2}),
+        ("cuda-h200-llama-sdpa-efficient-padded-decode", {"sdpa-efficient": 2}),
+        ("cuda-h200-gemma2-sdpa-math-prefill", {"sdpa-math": 2}),
+        ("cuda-h200-graph-flash", {"sdpa-flash": 1}),
         ("cuda-sdpa-flash-qwen-h100", {"sdpa-flash": 2}),
         ("cuda-flash-attention-2", {"flash-attention-2": 2}),
         ("rocm-aotriton-qwen-mi300", {"aotriton": 2}),

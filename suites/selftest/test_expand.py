@@ -90,8 +90,9 @@ def test_every_configuration_of_a_platform_has_a_cell_there(platform: str) -> No
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_every_kind_of_check_that_a_configuration_names_is_planned_somewhere(platform: str) -> None:
     """One that no model or workload meets would be left out in silence."""
-    named = {(entry.name,
-    kind) for entry in MATRIX.configurations.values() if platform in entry.platforms for kind in entry.checks}
+    named = {
+        (entry.name, kind) for entry in MATRIX.configurations.values() if platform in entry.platforms for kind in entry.checks
+    }
     planned = {(check.cell.configuration.name, check.kind) for check in checks(MATRIX, platform, "headline")}
 
     assert set() == named - planned
@@ -104,8 +105,9 @@ def test_every_refusal_is_expected_of_some_check(platform: str) -> None:
         (entry.name, refusal) for entry in MATRIX.configurations.values() if platform in entry.platforms
         for refusal in entry.refusals if platform in (refusal.where.platforms or PLATFORMS)
     }  # fmt: skip
-    expected_of = {(check.cell.configuration.name, check.refusal) for check in checks(MATRIX, platform,
-    "headline") if check.refusal}
+    expected_of = {
+        (check.cell.configuration.name, check.refusal) for check in checks(MATRIX, platform, "headline") if check.refusal
+    }
 
     assert set() == written - expected_of
 
@@ -113,8 +115,7 @@ def test_every_refusal_is_expected_of_some_check(platform: str) -> None:
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_every_dispatch_check_has_a_promise(platform: str) -> None:
     dispatch = [check for check in checks(MATRIX, platform, "headline") if check.kind == "dispatch"]
-    unpromised = [check.id for check in dispatch if not promised(check.cell, check.subject,
-    masks=masks_of(check.subject))]
+    unpromised = [check.id for check in dispatch if not promised(check.cell, check.subject, masks=masks_of(check.subject))]
 
     assert [] == unpromised
 
@@ -161,8 +162,9 @@ def test_a_cell_that_is_refused_when_it_is_built_has_that_check_alone() -> None:
 
 
 def test_a_workload_that_is_refused_is_neither_judged_nor_held_to_its_law() -> None:
-    masked = configuration(checks=("correct", "invariant", "dispatch"), dtypes={"fp32": "quick"},
-    refusals=(refusal(mask=True),))
+    masked = configuration(
+        checks=("correct", "invariant", "dispatch"), dtypes={"fp32": "quick"}, refusals=(refusal(mask=True),)
+    )
     actual = [name.partition("::")[2] for name in ids(masked, workloads={"short": workload(), "padded": PADDED})]
 
     assert ["correct[short]", "refuses[padded]", "invariant[causal:short]", "dispatch[prefill]", "dispatch[decode]"] == actual
@@ -171,8 +173,9 @@ def test_a_workload_that_is_refused_is_neither_judged_nor_held_to_its_law() -> N
 def test_a_refusal_of_another_time_does_not_count() -> None:
     """Build and run are told apart, and the first refusal that holds is the one."""
     both = configuration(refusals=(refusal("build", platforms=("rocm",)), refusal("run")), checks=("builds", "correct"))
-    actual = [(check.id.partition("::")[2], check.refusal and check.refusal.at) for check in checks(matrix(both), "cpu",
-    "quick")]
+    actual = [
+        (check.id.partition("::")[2], check.refusal and check.refusal.at) for check in checks(matrix(both), "cpu", "quick")
+    ]
 
     assert [("builds", None), ("refuses[short]", "run")] == actual
 
@@ -327,8 +330,9 @@ def test_a_workload_of_other_lengths_is_defined_otherwise() -> None:
 def test_words_and_tiers_do_not_define_a_check() -> None:
     """Improving a summary must not cost the comparison with every recorded baseline."""
     usual = check()
-    reworded = replace(usual, workload=workload(summary="better words", tier="full"), cell=cell(summary="other",
-    of=model(tier="full")))
+    reworded = replace(
+        usual, workload=workload(summary="better words", tier="full"), cell=cell(summary="other", of=model(tier="full"))
+    )
 
     assert usual.definition == reworded.definition
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
-from fixtures.expectations import applies, expected, statuses
+from fixtures.expectations import applies, expected, pytest_handlecrashitem, statuses
 from fixtures.platform import PACKAGES
-from fixtures.selection import Plan
+from fixtures.selection import PLAN, Plan
 from matrix.availability import Facts
 from matrix.expectation import SPECIFIER, Expectation
 from matrix.load import load_expectations
@@ -100,8 +102,9 @@ def test_a_specifier_that_cannot_be_judged_is_not_accepted(specifier: str) -> No
     assert SPECIFIER.fullmatch(specifier) is None
 
 
-@pytest.mark.parametrize("specifier", [">=5.0, <5.2", "==2.11.0+cu130", "~=4.57.1", "!=5.0.*", "<5.0rc1", " == 5 ",
-">=5.0.0.dev0"])
+@pytest.mark.parametrize(
+    "specifier", [">=5.0, <5.2", "==2.11.0+cu130", "~=4.57.1", "!=5.0.*", "<5.0rc1", " == 5 ", ">=5.0.0.dev0"]
+)
 def test_specifiers_that_people_write_are_accepted(specifier: str) -> None:
     assert SPECIFIER.fullmatch(specifier) is not None
 
@@ -155,6 +158,36 @@ def test_an_entry_for_a_check_of_a_higher_tier_describes_something() -> None:
     (seen,) = statuses(plan(entry(cells="bf16")), TODAY)
 
     assert "matched" == seen.status
+
+
+# a check whose process dies
+
+
+def crashed(*entries: Expectation) -> Any:
+    """The report that pytest-xdist makes for a dead worker, after the plugin has seen it."""
+    lasting = [dataclasses.replace(known, expires=datetime.date.max) for known in entries]
+    planned = dataclasses.replace(plan(*lasting), checks=(check(),))
+    config = SimpleNamespace(stash=pytest.Stash())
+    config.stash[PLAN] = planned
+    nodeid = f"a.py::b[{check().cell.id}:correct:short]"
+    report = SimpleNamespace(
+        nodeid=nodeid, when="???", failed=True, outcome="failed", longrepr=f"worker 'gw0' crashed while running {nodeid}"
+    )
+    pytest_handlecrashitem(report, SimpleNamespace(config=config))
+    return report
+
+
+def test_a_crash_that_is_known_is_no_failure() -> None:
+    report = crashed(entry(outcome="crashed", message="crashed while running"))
+
+    assert ("skipped", "expected_failure", URL) == (report.outcome, report.check["outcome"], report.check["expectation"])
+
+
+@pytest.mark.parametrize("changes", [{"outcome": "failed"}, {"outcome": "crashed", "message": "other"}, {"cells": "eager"}])
+def test_a_crash_that_is_not_known_is_a_failure(changes: dict[str, Any]) -> None:
+    report = crashed(entry(**{"outcome": "crashed"} | changes))
+
+    assert ("failed", False) == (report.outcome, hasattr(report, "check"))
 
 
 # the suite's own entries

@@ -107,8 +107,11 @@ def test_figures_evidence_and_sizes_add_up() -> None:
     measured.evidence(families=["sdpa-flash"])
     measured.memory(footprint=3)
 
-    assert ({"rms": 1.0, "worst": 2.0}, {"families": ["sdpa-flash"]}, {"footprint": 3}) == (measured.figures, measured.seen,
-    measured.bytes)
+    assert ({"rms": 1.0, "worst": 2.0}, {"families": ["sdpa-flash"]}, {"footprint": 3}) == (
+        measured.figures,
+        measured.seen,
+        measured.bytes,
+    )
 
 
 def phases(monkeypatch: pytest.MonkeyPatch, *moments: float) -> Measurement:

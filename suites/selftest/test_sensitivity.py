@@ -38,9 +38,7 @@ def test_a_distorted_feature_moves_the_logits_ten_times_the_tolerance(
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_feature_that_the_oracle_can_distort_is_judged(
-    sensitivity: Callable[[str], Sensitivity], name: str
-) -> None:
+def test_every_feature_that_the_oracle_can_distort_is_judged(sensitivity: Callable[[str], Sensitivity], name: str) -> None:
     """A feature that models.toml forgets to list would not be proven to matter."""
     expected = sensitivity(name).oracle.distortions
     actual = frozenset(distortions(MODELS[name]))

@@ -77,8 +77,9 @@ def test_a_mistake_is_one_line_with_file_key_value_and_what_is_accepted(ask: Any
     assert f"models.toml: {expected}" == problem(lambda: ask(table(**data)))
 
 
-@pytest.mark.parametrize("method", ["text", "integer", "texts", "integers", "flag", "mapping", "table", "tables", "named",
-"pattern"])
+@pytest.mark.parametrize(
+    "method", ["text", "integer", "texts", "integers", "flag", "mapping", "table", "tables", "named", "pattern"]
+)
 @settings(max_examples=100)
 @given(value=VALUES, key=st.text(max_size=5))
 def test_no_value_is_answered_with_anything_but_a_value_or_one_line(method: str, key: str, value: Any) -> None:

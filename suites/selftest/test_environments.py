@@ -1,0 +1,153 @@
+"""Environments are what tox installs, and promise only what the probe can look for."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.options import ROOT, Settings
+from fixtures.platform import PACKAGES
+from fixtures.selection import plan
+from matrix.errors import UserError
+from matrix.load import load_matrix
+from suites.selftest.samples import facts, packages
+
+MATRIX = load_matrix()
+NAMES = tuple(MATRIX.environments)
+
+
+@pytest.fixture(scope="module")
+def tox() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string((ROOT / "tox.ini").read_text(encoding="utf-8"))
+    return parser
+
+
+def lines(tox: configparser.ConfigParser, section: str, key: str) -> list[str]:
+    """The lines of a key, with references to other sections resolved."""
+    found: list[str] = []
+    for line in tox[section].get(key, "").split("\n"):
+        if line.startswith("{[") and line.endswith("}"):
+            found += lines(tox, *line[2:-1].split("]", 1))
+        elif line:
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tox_installs_what_the_environment_says(tox: configparser.ConfigParser, name: str) -> None:
+    assert list(MATRIX.environments[name].packages) == lines(tox, f"testenv:{name}", "deps")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tox_runs_the_suite_as_that_environment(tox: configparser.ConfigParser, name: str) -> None:
+    (command,) = lines(tox, f"testenv:{name}", "commands")
+
+    assert f"pytest --platform {MATRIX.environments[name].platform} --environment {name} {{posargs}}" == command
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_environment_is_run_with_those_of_its_platform(tox: configparser.ConfigParser, name: str) -> None:
+    """`tox run -m cuda` runs them all."""
+    assert MATRIX.environments[name].platform in lines(tox, f"testenv:{name}", "labels")
+
+
+def test_tox_claims_no_environment_that_is_not_in_the_matrix(tox: configparser.ConfigParser) -> None:
+    claimed = [
+        command.split("--environment ")[1].split()[0]
+        for section in tox.sections() for command in lines(tox, section, "commands") if "--environment " in command
+    ]  # fmt: skip
+
+    assert sorted(NAMES) == sorted(claimed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tox_lets_the_callers_choice_of_gpus_through(tox: configparser.ConfigParser, name: str) -> None:
+    passed = lines(tox, f"testenv:{name}", "pass_env") or lines(tox, "testenv", "pass_env")
+
+    assert {"CI", "GITHUB_*", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"} <= set(passed)
+
+
+def test_every_platform_has_an_environment() -> None:
+    assert {"cpu", "cuda", "rocm"} == {environment.platform for environment in MATRIX.environments.values()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_promise_is_of_a_package_that_the_probe_looks_for(name: str) -> None:
+    """Any other would be called missing wherever it is."""
+    assert set() == set(MATRIX.environments[name].promises) - set(PACKAGES)
+
+
+@pytest.mark.parametrize("name", MATRIX.configurations)
+def test_a_configuration_needs_packages_that_the_probe_looks_for(name: str) -> None:
+    """Any other would leave its cells out for ever."""
+    assert set() == set(MATRIX.configurations[name].requires.packages) - set(PACKAGES)
+
+
+# what a run claims to be
+
+
+def settings(**changes: Any) -> Settings:
+    usual = {
+        "platform": "auto", "tier": "quick", "cells": "eager", "run_dir": Path("runs"), "baseline": "", "checkpoint": "",
+        "environment": "", "inject": (), "cache": Path(".cache"), "validation": True,
+    }  # fmt: skip
+    return Settings(**usual | changes)
+
+
+def imports(made: Any) -> list[str]:
+    return [check.cell.model.name for check in made.checks if check.kind == "imports"]
+
+
+def test_an_environment_that_does_not_exist_names_those_that_do() -> None:
+    with pytest.raises(UserError, match=rf"^--environment is 'cuda-tf4', accepted: {', '.join(NAMES)}$"):
+        plan(settings(environment="cuda-tf4"), facts())
+
+
+def test_a_machine_without_a_gpu_is_no_environment_with_one() -> None:
+    """It would pass without anything that the environment promises."""
+    expected = "^--environment cuda-tf5 is of platform cuda, this run is on cpu: say --platform cuda$"
+
+    with pytest.raises(UserError, match=expected):
+        plan(settings(environment="cuda-tf5"), facts("cpu"))
+
+
+def test_what_a_named_environment_promises_must_import_installed_or_not() -> None:
+    made = plan(settings(environment="cpu-tf5"), facts(packages=packages(torch="2.13.0", bitsandbytes="0.49.0")))
+
+    assert ["torch", "transformers", "accelerate"] == imports(made)
+
+
+def test_where_no_environment_is_named_what_is_installed_must_import() -> None:
+    made = plan(settings(), facts(packages=packages(torch="2.13.0", bitsandbytes="0.49.0", accelerate="")))
+
+    assert ["torch", "bitsandbytes"] == imports(made)
+
+
+def test_a_gpu_that_cannot_be_used_ends_the_run() -> None:
+    with pytest.raises(UserError, match=r"^the driver is gone$"):
+        plan(settings(), facts("cuda", problem="the driver is gone"))
+
+
+def test_a_selection_of_nothing_ends_the_run() -> None:
+    with pytest.raises(UserError, match=r"^--cells 'nothing' matches no cell of cpu, tier quick: run `python -m matrix list`"):
+        plan(settings(cells="nothing"), facts())
+
+
+def test_a_cell_that_cannot_run_here_is_planned_once_with_its_reason() -> None:
+    made = plan(settings(cells="sdpa-flash and llama-tiny and bf16"), facts("cuda", devices=("7.5",)))
+    planned = [check.id for check in made.checks if check.kind != "imports"]
+
+    (why,) = made.unavailable.values()
+
+    assert ["sdpa-flash/llama-tiny/bf16/cuda::builds"] == planned
+    assert "needs compute capability >= 8.0, this device has 7.5" == why.sentence
+
+
+def test_checks_are_planned_in_order() -> None:
+    made = plan(settings(), facts())
+
+    assert list(made.order.values()) == list(range(len(made.checks)))

@@ -1,0 +1,86 @@
+"""Each fault that can be injected turns the suite red, where it should and in the words that a user needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fixtures.faults import FAULTS
+from suites.selftest.nested import ROOT, Nested, validate
+
+# fault -> the cells to look at, a check that must fail, and words that its sentence must hold
+CAUGHT = {
+    "mask-dropped": ("llama-tiny and fp32", "sdpa/llama-tiny/fp32/cpu::correct[left-padding]", "logits differ from eager fp32"),
+    "causal-top-left": ("llama-tiny and fp32", "sdpa/llama-tiny/fp32/cpu::correct[chunked-prefill]", "logits differ"),
+    "scale-twice": ("gpt2-tiny and fp32", "sdpa/gpt2-tiny/fp32/cpu::correct[prefill-long]", "logits differ"),
+    "head-groups-tiled": ("llama-tiny and fp32", "sdpa/llama-tiny/fp32/cpu::correct[batch]", "logits differ"),
+    "nan-on-masked-rows": ("gpt2-tiny and bf16", "sdpa/gpt2-tiny/bf16/cpu::correct[left-padding]", "not finite"),
+    "math-instead-of-flash": ("gpt2-tiny and fp32", "sdpa-flash/gpt2-tiny/fp32/cpu::dispatch[prefill]", "executed sdpa-math"),
+    "eager-instead-of-sdpa": ("llama-tiny and fp32", "sdpa/llama-tiny/fp32/cpu::dispatch[decode]", "executed eager"),
+    "window-one-too-wide": ("mistral-tiny and fp32", "eager/mistral-tiny/fp32/cpu::correct[prefill-long]", "float64 oracle"),
+    "rotary-in-bf16": ("llama-tiny and fp32", "eager/llama-tiny/fp32/cpu::correct[prefill-long]", "float64 oracle"),
+    "stale-cache-slot": ("gpt2-tiny and fp32", "eager/gpt2-tiny/fp32/cpu::correct[decode]", "float64 oracle"),
+    "padding-mask-lost": ("gpt2-tiny and fp32", "eager/gpt2-tiny/fp32/cpu::correct[left-padding]", "float64 oracle"),
+    "refusal-lost": ("gemma2-tiny and fp32", "sdpa/gemma2-tiny/fp32/cpu::refuses[build]", "silently wrong"),
+    "dtype-ignored": ("gpt2-tiny and bf16", "sdpa/gpt2-tiny/bf16/cpu::builds", "torch.bfloat16"),
+}
+
+
+@pytest.fixture(scope="session")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The facts of this machine as the CPU platform, probed once for all nested runs."""
+    path = tmp_path_factory.mktemp("facts") / "facts.json"
+    path.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
+    return path
+
+
+def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:
+    configurations = "(eager or sdpa or sdpa-flash)"
+    return validate(folder, facts, "--cells", f"{configurations} and {cells}", *arguments)
+
+
+def test_without_a_fault_nothing_is_found(tmp_path: Path, facts: Path) -> None:
+    clean = nested(tmp_path, facts, "(llama-tiny or gpt2-tiny) and fp32")
+
+    assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
+
+
+@pytest.mark.parametrize("fault", CAUGHT)
+def test_fault_in_a_library_is_found(fault: str, tmp_path: Path, facts: Path) -> None:
+    cells, check, words = CAUGHT[fault]
+
+    broken = nested(tmp_path, facts, cells, "--inject", fault)
+
+    assert broken.run is not None, broken.output
+    assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
+    assert words in broken.run.records[check].message
+
+
+def test_cells_judged_by_a_broken_baseline_neither_pass_nor_fail(tmp_path: Path, facts: Path) -> None:
+    broken = nested(tmp_path, facts, "gpt2-tiny and fp32", "--inject", "padding-mask-lost")
+
+    assert broken.run is not None
+    assert "reference_broken" == broken.run.records["sdpa/gpt2-tiny/fp32/cpu::correct[left-padding]"].outcome
+
+
+def test_removed_test_is_found(tmp_path: Path, facts: Path) -> None:
+    less = nested(tmp_path, facts, "gpt2-tiny and fp32", "--inject", "test-removed")
+
+    assert less.run is not None
+    assert (1, 9) == (less.exit_code, len(less.run.missing))
+    assert f"9 of {len(less.run.header.planned)} planned checks left no record" in less.output
+
+
+def test_empty_run_is_found(tmp_path: Path, facts: Path) -> None:
+    empty = nested(tmp_path, facts, "gpt2-tiny and fp32", "--inject", "empty-run")
+
+    assert empty.run is not None
+    assert pytest.ExitCode.NO_TESTS_COLLECTED == empty.exit_code
+    assert f"no check was executed, {len(empty.run.header.planned)} were planned" in empty.output
+
+
+def test_every_fault_is_tried() -> None:
+    assert set(FAULTS) == {*CAUGHT, "test-removed", "empty-run"}

@@ -1,0 +1,209 @@
+"""Processes: who shares one, who gets which GPU, and what a worker is told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fixtures import isolation
+from fixtures.isolation import (
+    FACTS,
+    attached,
+    pinned,
+    pytest_cmdline_main,
+    pytest_configure_node,
+    pytest_testnodedown,
+    scope,
+    workers,
+)
+from matrix.availability import read_facts
+from matrix.expand import checks
+from matrix.load import load_matrix
+from suites.selftest.samples import facts
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "expected"),
+    [
+        ("suites/attention/test_correctness.py::test_a[sdpa/llama-tiny/bf16/cuda:correct:decode]", "llama-tiny/bf16"),
+        (
+            "suites/attention/test_invariants.py::test_b[eager/llama-tiny/bf16/cuda:invariant:padded:left-padding]",
+            "llama-tiny/bf16",
+        ),
+        ("suites/attention/test_builds.py::test_c[sdpa/llama-tiny/bf16/cuda:builds]", "llama-tiny/bf16"),
+        ("suites/environment/test_imports.py::test_d[environment/torch/any/cpu:imports]", "torch/any"),
+        ("suites/selftest/test_isolation.py::test_e", "suites/selftest/test_isolation.py::test_e"),
+        ("suites/a.py::test_f[a/b-c]", "suites/a.py::test_f[a/b-c]"),
+    ],
+)
+def test_checks_of_a_model_in_a_dtype_share_a_worker(nodeid: str, expected: str) -> None:
+    """They share references, which are the dearest to make."""
+    assert expected == scope(nodeid)
+
+
+def test_every_planned_check_has_a_scope_of_model_and_dtype() -> None:
+    planned = list(checks(load_matrix(), "cuda", "full"))
+    expected = {f"{check.cell.model.name}/{check.cell.dtype}" for check in planned}
+
+    assert expected == {scope(f"a.py::b[{check.cell.id}:{check.kind}:{check.subject}]") for check in planned}
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        ("", ["0", "1", "2"]),
+        ("4,5,7", ["4", "5", "7"]),
+        (" 4 , 5,7 ", ["4", "5", "7"]),
+        ("GPU-8932f937,GPU-d8d1a0b1,GPU-11e5c7b3", ["GPU-8932f937", "GPU-d8d1a0b1", "GPU-11e5c7b3"]),
+    ],
+)
+def test_each_worker_has_a_gpu_of_its_own_out_of_those_that_the_caller_allows(visible: str, expected: list[str]) -> None:
+    assert expected == [pinned(visible, gpu) for gpu in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--run-dir", "here", "-q"], ["--run-dir=here", "-q"]),
+        (["--baseline=a", "--baseline", "b", "suites"], ["--baseline=a", "--baseline=b", "suites"]),
+        (["--cells", "sdpa", "-n", "2"], ["--cells", "sdpa", "-n", "2"]),
+        (["--run-dir"], ["--run-dir"]),
+    ],
+)
+def test_a_folder_that_an_option_names_is_no_test_path_for_a_worker(given: list[str], expected: list[str]) -> None:
+    """By the time that workers start, the folder of the run exists."""
+    assert expected == attached(given)
+
+
+def node(session: Any, worker: str) -> Any:
+    return SimpleNamespace(config=session, gateway=SimpleNamespace(id=worker), workerinput={"workercount": 3})
+
+
+def test_a_worker_that_replaces_a_dead_one_takes_over_its_gpu() -> None:
+    """pytest-xdist numbers it on: gw3 after gw0, gw1 and gw2."""
+    session = SimpleNamespace(stash=pytest.Stash())
+    session.stash[FACTS] = facts("cuda", devices=("9.0",) * 3)
+    nodes = {worker: node(session, worker) for worker in ("gw0", "gw1", "gw2", "gw3")}
+    for worker in ("gw0", "gw1", "gw2"):
+        pytest_configure_node(nodes[worker])
+    pytest_testnodedown(nodes["gw1"], "crashed")
+    pytest_configure_node(nodes["gw3"])
+
+    assert [0, 1, 2, 1] == [each.workerinput["gpu"] for each in nodes.values()]
+
+
+def test_there_is_one_worker_a_gpu() -> None:
+    assert [1, 3] == [workers(facts("cuda", devices=("9.0",) * count)) for count in (1, 3)]
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(1, 1), (2, 2), (64, 2), (None, 1)])
+def test_a_cpu_has_two_workers_where_it_has_two_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, expected: int
+) -> None:
+    monkeypatch.setattr(isolation.os, "cpu_count", lambda: cores)
+
+    assert (expected, expected) == (workers(facts("cpu")), workers(None))
+
+
+# configuration of the processes
+
+
+def config(**changes: Any) -> Any:
+    """As pytest hands it over, with xdist installed and the suite's own tests named."""
+    options = {"numprocesses": None, "usepdb": False, "collectonly": False} | changes.pop("options", {})
+    given = {"run_dir": "", "cache": "", "inject": [], "platform": "auto", "tier": "quick", "cells": "*", "baseline": "",
+             "checkpoint": "", "environment": "", "facts": ""}  # fmt: skip
+    return SimpleNamespace(
+        option=SimpleNamespace(**options), stash=pytest.Stash(), getoption=given.__getitem__, args=[str(isolation.__file__)],
+        invocation_params=SimpleNamespace(dir=Path.cwd(), args=(), plugins=None), InvocationParams=SimpleNamespace,
+        pluginmanager=SimpleNamespace(hasplugin=lambda name: changes.get("xdist", True)),
+        **{key: value for key, value in changes.items() if key != "xdist"},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A machine with three GPUs; lists what the probe was asked for."""
+    asked: list[str] = []
+
+    def probe(platform: str) -> Any:
+        asked.append(platform)
+        return facts("cuda", devices=("9.0",) * 3)
+
+    monkeypatch.setattr(isolation, "probe", probe)
+    for name in ("CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return asked
+
+
+def test_the_collecting_process_probes_once_and_asks_for_a_worker_a_gpu(probed: list[str]) -> None:
+    session = config()
+    pytest_cmdline_main(session)
+
+    assert (["auto"], 3) == (probed, session.option.numprocesses)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"options": {"numprocesses": 0}}, 0),
+        ({"options": {"numprocesses": 7}}, 7),
+        ({"options": {"usepdb": True}}, None),
+        ({"options": {"collectonly": True}}, None),
+        ({"xdist": False}, None),
+    ],
+)
+def test_what_the_user_said_about_processes_holds(probed: list[str], changes: dict[str, Any], expected: int | None) -> None:
+    session = config(**changes)
+    pytest_cmdline_main(session)
+
+    assert expected == session.option.numprocesses
+
+
+def test_a_worker_is_told_the_facts_and_does_not_probe(probed: list[str]) -> None:
+    machine = facts("cuda", devices=("9.0",) * 3)
+    collecting = SimpleNamespace(stash=pytest.Stash())
+    collecting.stash[FACTS] = machine
+    told = node(collecting, "gw1")
+    pytest_configure_node(told)
+    session = config(workerinput=told.workerinput)
+    pytest_cmdline_main(session)
+
+    assert ([], machine) == (probed, session.stash[FACTS])
+    assert machine == read_facts(told.workerinput["facts"])
+
+
+@pytest.mark.parametrize(("platform", "variable"), [("cuda", "CUDA_VISIBLE_DEVICES"), ("rocm", "HIP_VISIBLE_DEVICES")])
+def test_a_worker_sees_its_own_gpu_before_torch_is_imported(probed: list[str], platform: str, variable: str) -> None:
+    told = facts(platform, devices=("9.0",) * 3).to_json()
+    pytest_cmdline_main(config(workerinput={"gpu": 2, "workercount": 3, "facts": told}))
+
+    assert "2" == os.environ[variable]
+
+
+def test_what_the_caller_chose_on_rocm_holds_with_either_variable(probed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
+    told = facts("rocm", devices=("gfx942",) * 3).to_json()
+    pytest_cmdline_main(config(workerinput={"gpu": 1, "workercount": 3, "facts": told}))
+
+    assert ("5", None) == (os.environ["CUDA_VISIBLE_DEVICES"], os.environ.get("HIP_VISIBLE_DEVICES"))
+
+
+def test_workers_share_the_cores(probed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation.os, "cpu_count", lambda: 16)
+    pytest_cmdline_main(config(workerinput={"gpu": 0, "workercount": 3, "facts": facts().to_json()}))
+
+    assert "5" == os.environ["OMP_NUM_THREADS"]
+
+
+@pytest.mark.parametrize("options", [{}, {"numprocesses": 0}])
+def test_cublas_may_be_deterministic_with_and_without_workers(probed: list[str], options: dict[str, Any]) -> None:
+    """The baseline is run twice and must give the same bits; https://docs.nvidia.com/cuda/cublas/#results-reproducibility."""
+    pytest_cmdline_main(config(options=options))
+
+    assert ":4096:8" == os.environ["CUBLAS_WORKSPACE_CONFIG"]
