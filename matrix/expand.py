@@ -15,6 +15,7 @@ from matrix.cell import (
     Condition,
     Configuration,
     Model,
+    Promise,
     Refusal,
     Requirement,
     Workload,
@@ -72,10 +73,16 @@ def refusal_of(cell: Cell, at: str, *, masks: frozenset[bool] = frozenset(), pha
 
 def promised(cell: Cell, phase: str, *, masks: frozenset[bool] = frozenset()) -> tuple[str, ...]:
     """The kernel families of which one must execute in a phase: the first promise whose condition holds."""
+    promise = promise_of(cell, phase, masks=masks)
+    return promise.families if promise else ()
+
+
+def promise_of(cell: Cell, phase: str, *, masks: frozenset[bool] = frozenset()) -> Promise | None:
+    """The first promise whose condition holds in a phase."""
     for promise in cell.configuration.promises:
         if holds(promise.where, cell, masks=masks, phase=phase):
-            return promise.families
-    return ()
+            return promise
+    return None
 
 
 def holds(where: Condition, cell: Cell, *, masks: frozenset[bool], phase: str) -> bool:
@@ -110,6 +117,11 @@ def _once(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     yield Check(cell=cell, kind=kind)
 
 
+def _once_for_language_models(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    if cell.model.task == "causal-lm":
+        yield Check(cell=cell, kind=kind)
+
+
 def _each_workload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     for workload in workloads:
         refusal = refusal_of(cell, "run", masks=workload.masks(cell.model.window))
@@ -140,7 +152,7 @@ def _each_phase(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Ch
 
 _EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] = {
     "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
-    "calls": _each_subject, "guide": _each_snippet,
+    "calls": _each_subject, "guide": _each_snippet, "padding-cost": _once_for_language_models,
 }  # fmt: skip
 
 
