@@ -6,22 +6,32 @@ well, flash-attn's operators count there (a CPU launches no kernels), and the en
 
 from __future__ import annotations
 
+import importlib.metadata
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from fixtures import judgement, selection
+from fixtures.isolation import FACTS
 from matrix.kernels import Kernels, load_kernels
 from matrix.load import Matrix, load_matrix
 from suites.selftest.emulated.flash_attention import emulate, install
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which folder of packages is installed."""
+    parser.addoption("--site", choices=("site", "broken", "none"), default="site", help="folder of packages (default: site)")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Put everything in before the suite plans."""
-    install(config.getoption("site"))
-    if config.getoption("site") == "site":
+    if (site := config.getoption("site")) != "none":
+        install(site)
+        facts, found = config.stash[FACTS], {"version": importlib.metadata.version("flash-attn"), "location": "", "error": ""}
+        config.stash[FACTS] = replace(facts, packages={**facts.packages, "flash-attn": found})
+    if site == "site":
         emulate()
     patched: Any = selection
     patched.load_matrix = lambda: on_the_cpu(load_matrix())
@@ -29,22 +39,17 @@ def pytest_configure(config: pytest.Config) -> None:
     table.load_kernels = lambda: counted_on_the_cpu(load_kernels())
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Which of the folders takes flash-attn's place."""
-    parser.addoption("--site", choices=("site", "broken", "none"), default="site", help="folder of packages (default: site)")
-
-
 def on_the_cpu(matrix: Matrix) -> Matrix:
-    """The matrix whose configurations of flash-attn are asked of the CPU, in an environment that promises the package."""
+    """The matrix whose configurations of flash-attn are asked of the CPU, in environments that promise the package."""
     configurations = {
-        name: replace(entry, platforms=(*entry.platforms, "cpu")) 
+        name: replace(entry, platforms=(*entry.platforms, "cpu"))
         if {"flash-attn"} == set(entry.requires.packages) and "cuda" in entry.platforms else entry
         for name, entry in matrix.configurations.items()
     }  # fmt: skip
-    known = tuple(replace(entry, platforms=(*entry.platforms, "cpu")) for entry in matrix.expectations if "flash" in entry.cells)
     promising = {
         name: replace(entry, promises=(*entry.promises, "flash-attn")) for name, entry in matrix.environments.items()
     }
+    known = tuple(replace(entry, platforms=(*entry.platforms, "cpu")) for entry in matrix.expectations if "flash-att" in entry.cells)
     return replace(matrix, configurations=configurations, environments=promising, expectations=known)
 
 
