@@ -100,9 +100,8 @@ def read_facts(text: str) -> Facts:
 def reason(cell: Cell, facts: Facts) -> Reason | None:
     """Why a cell cannot run on a machine, ``None`` when it can."""
     requires = cell.configuration.requires
-    return (
-        _platform(cell.platform, facts) or _packages(requires, facts) or _variables(requires, facts) or _devices(requires, facts)
-    )
+    software = _packages(requires, facts) or _variables(requires, facts)
+    return _platform(cell.platform, facts) or software or _devices(requires, facts)
 
 
 def _platform(platform: str, facts: Facts) -> Reason | None:

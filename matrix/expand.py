@@ -48,7 +48,7 @@ def checks_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Check]:
         return
     workloads = list(workloads_of(cell, matrix, tier))
     for kind in cell.configuration.checks:
-        if kind != "guide" and (kind == "calls") != (cell.model.task == "call"):
+        if (kind == "calls") != (cell.model.task == "call"):
             continue
         yield from _EXPANSIONS.get(kind, _once)(cell, kind, workloads)
 

@@ -210,6 +210,14 @@ def _contradictions(workload: Workload) -> Iterator[tuple[str, str]]:
 
 
 def _configuration(name: str, table: Table, promises: dict[str, Promise], refusals: dict[str, Refusal]) -> Configuration:
+    configuration = _read_configuration(name, table, promises, refusals)
+    snippets = configuration.options.get("snippets")
+    if "guide" in configuration.checks and not (isinstance(snippets, list) and snippets):
+        raise table.error("options", "needs snippets with check 'guide': a list of their names")
+    return configuration
+
+
+def _read_configuration(name: str, table: Table, promises: dict[str, Promise], refusals: dict[str, Refusal]) -> Configuration:
     return Configuration(
         name=name,
         summary=table.text("summary"),

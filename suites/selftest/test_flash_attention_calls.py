@@ -1,4 +1,4 @@
-"""The judge of direct calls of flash-attn: it accepts what is right, names what is wrong, and its calls cover what they should."""
+"""The judge of flash-attn's direct calls: it accepts what is right and names what is wrong; they cover what they should."""
 
 from __future__ import annotations
 

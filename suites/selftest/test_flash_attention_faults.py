@@ -71,7 +71,7 @@ def test_fault_is_found(fault: str, tmp_path: Path, facts: Path) -> None:
 
 @pytest.mark.parametrize(
     ("site", "imports", "words"),
-    [("broken", "import_failed", "undefined symbol"), ("none", "failed", "is promised by this environment and is not installed")],
+    [("broken", "import_failed", "undefined symbol"), ("none", "failed", "is promised by this environment and is not")],
 )
 def test_promised_package_that_cannot_be_used_is_a_failure(
     tmp_path: Path, facts: Path, site: str, imports: str, words: str

@@ -46,10 +46,10 @@ def on_the_cpu(matrix: Matrix) -> Matrix:
         if {"flash-attn"} == set(entry.requires.packages) and "cuda" in entry.platforms else entry
         for name, entry in matrix.configurations.items()
     }  # fmt: skip
-    promising = {
-        name: replace(entry, promises=(*entry.promises, "flash-attn")) for name, entry in matrix.environments.items()
-    }
-    known = tuple(replace(entry, platforms=(*entry.platforms, "cpu")) for entry in matrix.expectations if "flash-att" in entry.cells)
+    promising = {name: replace(entry, promises=(*entry.promises, "flash-attn")) for name, entry in matrix.environments.items()}
+    known = tuple(
+        replace(entry, platforms=(*entry.platforms, "cpu")) for entry in matrix.expectations if "flash-att" in entry.cells
+    )
     return replace(matrix, configurations=configurations, environments=promising, expectations=known)
 
 
