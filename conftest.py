@@ -4,6 +4,7 @@ pytest_plugins = [
     "reports.recorder",
     "fixtures.options",
     "fixtures.isolation",
+    "fixtures.scheduling",
     "fixtures.selection",
     "fixtures.expectations",
     "fixtures.injection",

@@ -28,9 +28,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m matrix", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="every cell, and for each that cannot run here the reason")
-    listing.add_argument("--platform", choices=("auto", *PLATFORMS), default="auto", help="what to list (default: %(default)s)")
+    machine = listing.add_mutually_exclusive_group()
+    machine.add_argument("--platform", choices=("auto", *PLATFORMS), default="auto", help="what to list (default: %(default)s)")
     listing.add_argument("--tier", choices=TIERS, default="full", help="up to which tier (default: %(default)s)")
-    listing.add_argument("--facts", type=Path, metavar="FILE", help="facts measured earlier with `python -m fixtures.platform`")
+    machine.add_argument("--facts", type=Path, metavar="FILE", help="facts measured earlier with `python -m fixtures.platform`")
     listing.add_argument("--cells", default="*", metavar="EXPRESSION", help="globs joined by and, or, not")
     return parser
 

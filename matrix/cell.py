@@ -27,7 +27,7 @@ INVARIANTS: Final = ("causal", "padded", "batched", "packed", "cached", "chunked
 CALLS: Final[Mapping[str, tuple[str, ...]]] = {
     "call": (
         "no-mask", "mask", "fully-masked-rows", "mask-of-another-dtype", "mask-and-causal", "one-dimensional-mask",
-        "scale-not-positive", "unaligned",
+        "mask-of-one-column", "scale-not-positive", "unaligned",
     ),
     "flash-attn-call": (
         "whole", "causal-alignment", "window", "softcap", "alibi", "variable-lengths", "key-value-cache", "split-keys",

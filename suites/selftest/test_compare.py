@@ -1,3 +1,5 @@
+"""Two runs are paired by check, and whatever got worse is found."""
+
 from __future__ import annotations
 
 import math

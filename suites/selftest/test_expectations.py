@@ -187,7 +187,7 @@ def test_a_crash_that_is_known_is_no_failure() -> None:
 def test_a_crash_that_is_not_known_is_a_failure(changes: dict[str, Any]) -> None:
     report = crashed(entry(**{"outcome": "crashed"} | changes))
 
-    assert ("failed", False) == (report.outcome, hasattr(report, "check"))
+    assert ("failed", "crashed", check().definition) == (report.outcome, report.check["outcome"], report.check["definition"])
 
 
 # the suite's own entries

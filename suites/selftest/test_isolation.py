@@ -17,39 +17,10 @@ from fixtures.isolation import (
     pytest_cmdline_main,
     pytest_configure_node,
     pytest_testnodedown,
-    scope,
     workers,
 )
 from matrix.availability import read_facts
-from matrix.expand import checks
-from matrix.load import load_matrix
 from suites.selftest.samples import facts
-
-
-@pytest.mark.parametrize(
-    ("nodeid", "expected"),
-    [
-        ("suites/attention/test_correctness.py::test_a[sdpa/llama-tiny/bf16/cuda:correct:decode]", "llama-tiny/bf16"),
-        (
-            "suites/attention/test_invariants.py::test_b[eager/llama-tiny/bf16/cuda:invariant:padded:left-padding]",
-            "llama-tiny/bf16",
-        ),
-        ("suites/attention/test_builds.py::test_c[sdpa/llama-tiny/bf16/cuda:builds]", "llama-tiny/bf16"),
-        ("suites/environment/test_imports.py::test_d[environment/torch/any/cpu:imports]", "torch/any"),
-        ("suites/selftest/test_isolation.py::test_e", "suites/selftest/test_isolation.py::test_e"),
-        ("suites/a.py::test_f[a/b-c]", "suites/a.py::test_f[a/b-c]"),
-    ],
-)
-def test_checks_of_a_model_in_a_dtype_share_a_worker(nodeid: str, expected: str) -> None:
-    """They share references, which are the dearest to make."""
-    assert expected == scope(nodeid)
-
-
-def test_every_planned_check_has_a_scope_of_model_and_dtype() -> None:
-    planned = list(checks(load_matrix(), "cuda", "full"))
-    expected = {f"{check.cell.model.name}/{check.cell.dtype}" for check in planned}
-
-    assert expected == {scope(f"a.py::b[{check.cell.id}:{check.kind}:{check.subject}]") for check in planned}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +85,9 @@ def test_a_cpu_has_two_workers_where_it_has_two_cores(
 
 def config(**changes: Any) -> Any:
     """As pytest hands it over, with xdist installed and the suite's own tests named."""
-    options = {"numprocesses": None, "usepdb": False, "collectonly": False} | changes.pop("options", {})
+    options = {"numprocesses": None, "usepdb": False, "collectonly": False, "maxworkerrestart": None} | changes.pop(
+        "options", {}
+    )
     given = {"run_dir": "", "cache": "", "inject": [], "platform": "auto", "tier": "quick", "cells": "*", "baseline": "",
              "checkpoint": "", "environment": "", "facts": ""}  # fmt: skip
     return SimpleNamespace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -240,10 +241,16 @@ def test_the_driver_is_described_as_nvidia_smi_tells(
     assert expected == platform._driver()
 
 
-def test_a_machine_without_nvidia_smi_has_no_driver_to_describe(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("written", "expected"), [("6.14.14\n", {"driver_version": "6.14.14"}), (None, {})])
+def test_without_nvidia_smi_the_driver_is_that_of_amd_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str | None, expected: dict[str, str]
+) -> None:
     monkeypatch.setattr(platform.shutil, "which", lambda name: None)
+    monkeypatch.setattr(platform, "AMDGPU", tmp_path / "version")
+    if written:
+        (tmp_path / "version").write_text(written)
 
-    assert {} == platform._driver()
+    assert expected == platform._driver()
 
 
 def test_facts_are_plain_json(probed: Any) -> None:

@@ -1,3 +1,5 @@
+"""One check of two runs gets the verdict that its records bear out."""
+
 from __future__ import annotations
 
 import math
