@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fixtures import judgement, selection
+from fixtures import guide, judgement, selection
 from fixtures.isolation import FACTS
 from matrix.kernels import Kernels, load_kernels
 from matrix.load import Matrix, load_matrix
@@ -35,8 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
         emulate()
     patched: Any = selection
     patched.load_matrix = lambda: on_the_cpu(load_matrix())
-    table: Any = judgement
-    table.load_kernels = lambda: counted_on_the_cpu(load_kernels())
+    for module in (judgement, guide):
+        reader: Any = module
+        reader.load_kernels = lambda: counted_on_the_cpu(load_kernels())
 
 
 def on_the_cpu(matrix: Matrix) -> Matrix:
