@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fixtures import undeclared_dtype
+from fixtures import judgement, undeclared_dtype
 from fixtures.dispatch import Kernel, Operator, Trace
 from fixtures.findings import Finding
 from fixtures.flash_attention.provider import Provider, promised_package, provided_as_promised
@@ -26,6 +26,7 @@ from matrix.expand import checks, promise_of
 from matrix.load import load_matrix
 from suites.selftest import samples
 from suites.selftest.samples import check, configuration, facts, packages
+from suites.selftest.test_dispatch import recorded
 from suites.selftest.test_environments import settings
 
 MATRIX = load_matrix()
@@ -93,6 +94,19 @@ def test_rocm_has_a_promise_for_each_back_end_and_advice_for_who_gets_the_other(
     assert promise is not None
     assert families == promise.families
     assert "FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE" in promise.advice
+
+
+def test_triton_in_place_of_composable_kernel_fails_the_dispatch_check_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels of a recorded trace of flash-attn's Triton back end."""
+    monkeypatch.setattr(judgement, "_captured", lambda built, phase: recorded("rocm-triton-flash-attn"))
+    own = MATRIX.configurations["flash-attention-2"]
+    judged = check("dispatch", "prefill", name="flash-attention-2", platform="rocm", promises=own.promises)
+    built: Any = types.SimpleNamespace(asked="flash_attention_2", configured="flash_attention_2")
+
+    with pytest.raises(Finding, match="promised composable-kernel, executed flash-attention-triton") as raised:
+        judgement.executed_as_promised(judged, built, Measurement(judged))
+
+    assert "unset it and rebuild flash-attn" in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["flash-attention-2", "flash-attention-3", "flash-attention-4"])
@@ -163,7 +177,7 @@ def undeclared(monkeypatch: pytest.MonkeyPatch, cells: Loaded, run: Callable[...
 def test_warning_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = undeclared(monkeypatch, Loaded("float32", "only supports torch.float16 and torch.bfloat16 dtypes", "hello"))
 
-    assert ("ran", ["only supports torch.float16 and torch.bfloat16 dtypes"]) == (seen["outcome"], seen["warned"])
+    assert ("warned, ran", ["only supports torch.float16 and torch.bfloat16 dtypes"]) == (seen["outcome"], seen["warned"])
 
 
 def test_refusal_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
