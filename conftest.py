@@ -10,5 +10,6 @@ pytest_plugins = [
     "fixtures.injection",
     "fixtures.measure",
     "fixtures.models",
+    "fixtures.guide",
     "fixtures.hypothesis_profiles",
 ]
