@@ -11,6 +11,7 @@ pytest_plugins = [
     "fixtures.injection",
     "fixtures.measure",
     "fixtures.models",
+    "fixtures.guide",
     "fixtures.discretion",
     "fixtures.resume",
     "fixtures.limits",

@@ -15,6 +15,7 @@ from matrix.cell import (
     Condition,
     Configuration,
     Model,
+    Promise,
     Refusal,
     Requirement,
     Workload,
@@ -57,6 +58,7 @@ def workloads_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Workload]:
     for workload in matrix.workloads.values():
         asked = any(fnmatchcase(workload.name, pattern) for pattern in cell.configuration.workloads)
         fits = cell.model.task in workload.tasks and cell.dtype in workload.dtypes
+        fits = fits and any(fnmatchcase(cell.configuration.name, pattern) for pattern in workload.configurations)
         if asked and fits and _within(workload.tier, tier):
             yield workload
 
@@ -71,10 +73,16 @@ def refusal_of(cell: Cell, at: str, *, masks: frozenset[bool] = frozenset(), pha
 
 def promised(cell: Cell, phase: str, *, masks: frozenset[bool] = frozenset()) -> tuple[str, ...]:
     """The kernel families of which one must execute in a phase: the first promise whose condition holds."""
+    promise = promise_of(cell, phase, masks=masks)
+    return promise.families if promise else ()
+
+
+def promise_of(cell: Cell, phase: str, *, masks: frozenset[bool] = frozenset()) -> Promise | None:
+    """The first promise whose condition holds in a phase."""
     for promise in cell.configuration.promises:
         if holds(promise.where, cell, masks=masks, phase=phase):
-            return promise.families
-    return ()
+            return promise
+    return None
 
 
 def holds(where: Condition, cell: Cell, *, masks: frozenset[bool], phase: str) -> bool:
@@ -96,12 +104,22 @@ def masks_of(phase: str) -> frozenset[bool]:
 
 def _each_subject(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     if not refusal_of(cell, "run", masks=frozenset({False})):
-        for subject in CALLS:
+        for subject in CALLS[cell.model.architecture]:
             yield Check(cell=cell, kind=kind, subject=subject)
+
+
+def _each_snippet(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    for snippet in cell.configuration.options["snippets"]:
+        yield Check(cell=cell, kind=kind, subject=snippet)
 
 
 def _once(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     yield Check(cell=cell, kind=kind)
+
+
+def _once_for_language_models(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    if cell.model.task == "causal-lm":
+        yield Check(cell=cell, kind=kind)
 
 
 def _each_workload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
@@ -134,7 +152,7 @@ def _each_phase(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Ch
 
 _EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] = {
     "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
-    "calls": _each_subject,
+    "calls": _each_subject, "guide": _each_snippet, "padding-cost": _once_for_language_models,
 }  # fmt: skip
 
 
@@ -145,6 +163,7 @@ def _belongs(configuration: Configuration, model: Model, dtype: str, platform: s
         and _within(configuration.dtypes[dtype], tier)
         and _within(model.tier, tier)
         and any(fnmatchcase(model.name, pattern) for pattern in configuration.models)
+        and any(fnmatchcase(configuration.name, pattern) for pattern in model.configurations)
     )
 
 

@@ -103,6 +103,7 @@ def remarks(run: Run) -> tuple[str, ...]:
     found += run.damage
     if run.superseded:
         found.append(f"replaced by a later record of the same check: {len(run.superseded)}{_hidden(run)}")
+    found += sorted({str(record.evidence["remark"]) for record in run.records.values() if record.evidence.get("remark")})
     return (*found, *header.notes)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.faults import FAULTS
+from fixtures.faults import FAULTS, flash_attention
+from suites.selftest import test_flash_attention_faults
 from suites.selftest.nested import ROOT, Nested, validate
 
 # fault -> the cells to look at, a check that must fail, and words that its sentence must hold
@@ -83,4 +84,7 @@ def test_empty_run_is_found(tmp_path: Path, facts: Path) -> None:
 
 
 def test_every_fault_is_tried() -> None:
-    assert set(FAULTS) == {*CAUGHT, "test-removed", "empty-run"}
+    """Here, or with the emulated package that it is a fault of."""
+    elsewhere = {*flash_attention.CHANGES, *test_flash_attention_faults.CAUGHT}
+
+    assert set(FAULTS) == {*CAUGHT, *elsewhere, "test-removed", "empty-run"}

@@ -20,6 +20,7 @@ UNDER_TEST = {
     "transformers",
     "accelerate",
     "bitsandbytes",
+    "flash_attn",
     "optimum",
     "onnxruntime",
     "tokenizers",
@@ -33,6 +34,7 @@ INSIDE = {"matrix": set(), "reports": {"scipy", "jinja2", "rich"}, "fixtures": U
 KNOWN = set(sys.stdlib_module_names) | set(LAYERS)
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
 LONGEST = 350
+MARK = "pytest.mark.check"
 
 
 @cache
@@ -135,9 +137,18 @@ def test_every_kind_of_check_has_a_test_in_its_suite() -> None:
     expected = {(kind, entry.suite) for entry in load_matrix().configurations.values() for kind in entry.checks}
     expected |= {("refuses", "attention"), ("imports", "environment")}
     marks = (ast.unparse(mark) for name in SUITES for node in defined(name) for mark in node.decorator_list)
-    held = {ast.literal_eval(mark.removeprefix("pytest.mark.check")) for mark in marks if mark.startswith("pytest.mark.check(")}
+    named = [ast.literal_eval(mark.removeprefix(MARK)) for mark in marks if mark.startswith(f"{MARK}(")]
 
-    assert expected == held
+    assert expected == {(kind, suite) for kind, suite, *_ in named}
+
+
+def test_every_snippet_of_the_guide_has_a_test() -> None:
+    """Or it would be planned and never run; and a test whose snippet is not planned would not run either."""
+    planned = [name for entry in load_matrix().configurations.values() for name in entry.options.get("snippets", ())]
+    marks = [ast.unparse(mark) for name in SUITES for node in defined(name) for mark in node.decorator_list]
+    tested = [mark.split("'")[5] for mark in marks if mark.startswith("pytest.mark.check('guide'")]
+
+    assert sorted(planned) == sorted(tested)
 
 
 # files
