@@ -114,13 +114,6 @@ def test_every_fault_of_a_process_is_tried() -> None:
     assert {fault.name for fault in process.FAULTS} == tried
 
 
-@pytest.fixture
-def slow(request: pytest.FixtureRequest) -> None:
-    """Minutes are spent only where they are asked for."""
-    if "slow" not in request.config.option.markexpr:
-        pytest.skip("takes minutes: -m slow runs it")
-
-
 @pytest.mark.slow
 def test_two_hundred_checks_with_twenty_faults_have_those_outcomes_and_no_others(
     tmp_path: Path, facts: Path, slow: None
@@ -149,7 +142,7 @@ def test_two_hundred_checks_with_twenty_faults_have_those_outcomes_and_no_others
 
 
 @pytest.mark.slow
-def test_a_cell_that_ends_every_process_is_given_up(tmp_path: Path, facts: Path, slow: None) -> None:
+def test_a_cell_that_ends_every_process_is_given_up(tmp_path: Path, facts: Path) -> None:
     """Or a cell that hangs in each of its checks would take hours."""
     fault = {"eager/gpt2-tiny/fp32/cpu::*": "exit"}
     lost = struck(tmp_path, facts, "gpt2-tiny and fp32 and eager", fault)
