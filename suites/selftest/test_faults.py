@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.faults import FAULTS, flash_attention
+from fixtures.faults import FAULTS, flash_attention, process
 from suites.selftest import test_flash_attention_faults
 from suites.selftest.nested import ROOT, Nested, validate
 
