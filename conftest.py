@@ -4,6 +4,7 @@ pytest_plugins = [
     "reports.recorder",
     "fixtures.options",
     "fixtures.isolation",
+    "fixtures.readiness",
     "fixtures.scheduling",
     "fixtures.selection",
     "fixtures.expectations",
@@ -11,5 +12,10 @@ pytest_plugins = [
     "fixtures.measure",
     "fixtures.models",
     "fixtures.guide",
+    "fixtures.discretion",
+    "fixtures.resume",
+    "fixtures.limits",
+    "fixtures.worker",
+    "fixtures.warden",
     "fixtures.hypothesis_profiles",
 ]

@@ -39,6 +39,7 @@ from matrix.table import Table, read
 
 Record = TypeVar("Record")
 FOLDER = Path(__file__).parent
+COMMAND_LINE = ("checkpoint", "trust_remote_code")
 NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
 PLANNED_CHECKS = tuple(check for check in CHECKS if check not in DERIVED_CHECKS)
 
@@ -153,6 +154,9 @@ def _model(name: str, table: Table) -> Model:
         config=table.mapping("config"),
         configurations=table.texts("configurations", ("*",)),
     )
+    for key in COMMAND_LINE:
+        if key in model.config:
+            raise table.error("config", f"holds {key}, which only the command line gives: take it out")
     if model.task == "call" and model.architecture not in CALLS:
         raise table.error("architecture", f"is {model.architecture!r}, accepted with task 'call': {', '.join(CALLS)}")
     if "sliding-window" in model.features and not _positive(model.config.get("sliding_window")):

@@ -86,6 +86,20 @@ class Record:
         return frozenset(seen)
 
     @property
+    def stack(self) -> tuple[str, ...]:
+        """Frames of a check that ended its process or was interrupted, innermost first, ``file:line function``."""
+        return self._lines("stack")
+
+    @property
+    def output(self) -> tuple[str, ...]:
+        """The last lines that a process said which ended in this check."""
+        return self._lines("output")
+
+    def _lines(self, name: str) -> tuple[str, ...]:
+        kept = self.evidence.get(name)
+        return tuple(line for line in kept if isinstance(line, str)) if isinstance(kept, list | tuple) else ()
+
+    @property
     def seconds(self) -> float:
         """How long the check took: ``total``, or the sum of the phases where there is no total."""
         return self.durations["total"] if "total" in self.durations else sum(self.durations.values())

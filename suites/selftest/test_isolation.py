@@ -19,6 +19,7 @@ from fixtures.isolation import (
     pytest_testnodedown,
     workers,
 )
+from fixtures.readiness import Readiness
 from matrix.availability import read_facts
 from suites.selftest.samples import facts
 
@@ -89,7 +90,7 @@ def config(**changes: Any) -> Any:
         "options", {}
     )
     given = {"run_dir": "", "cache": "", "inject": [], "platform": "auto", "tier": "quick", "cells": "*", "baseline": "",
-             "checkpoint": "", "environment": "", "facts": ""}  # fmt: skip
+             "checkpoint": "", "environment": "", "facts": "", "resume": "", "trust_remote_code": False}  # fmt: skip
     return SimpleNamespace(
         option=SimpleNamespace(**options), stash=pytest.Stash(), getoption=given.__getitem__, args=[str(isolation.__file__)],
         invocation_params=SimpleNamespace(dir=Path.cwd(), args=(), plugins=None), InvocationParams=SimpleNamespace,
@@ -107,7 +108,11 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(platform)
         return facts("cuda", devices=("9.0",) * 3)
 
+    def measured(platform: str, *_: object) -> Readiness:
+        return Readiness(facts=probe(platform), looks=(), seconds=0.0)
+
     monkeypatch.setattr(isolation, "probe", probe)
+    monkeypatch.setattr(isolation, "measured", measured)
     for name in ("CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "HF_HUB_OFFLINE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)

@@ -12,6 +12,7 @@ import pytest
 from fixtures import measure
 from fixtures.findings import Finding, ReferenceBroken, Refused
 from fixtures.measure import MEASUREMENT, Measurement, outcome_of, refuses
+from fixtures.options import SETTINGS
 from fixtures.selection import PLAN, Plan
 from matrix.cell import Check
 from matrix.errors import UserError
@@ -169,7 +170,7 @@ def ended(raised: BaseException | None = None, *entries: Expectation, when: str 
         callspec=SimpleNamespace(params={"check": of or check()}), stash=pytest.Stash(), nodeid="a.py::b[c]",
         config=SimpleNamespace(stash=pytest.Stash()),
     )  # fmt: skip
-    item.config.stash[PLAN] = plan
+    item.config.stash[PLAN], item.config.stash[SETTINGS] = plan, SimpleNamespace(checkpoint="")  # type: ignore[assignment]
     item.stash[MEASUREMENT] = Measurement(check())
     item.stash[MEASUREMENT].errors(rms=0.5)
     outcome = "passed" if raised is None else "skipped" if isinstance(raised, pytest.skip.Exception) else "failed"

@@ -49,7 +49,7 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> Any:
     def probe(asked: str, present: list[str], torch: Any) -> dict[str, Any]:
         monkeypatch.setitem(sys.modules, "torch", torch)
         monkeypatch.setattr(platform, "_package", lambda name, module: WORKING)
-        monkeypatch.setattr(platform, "_gpus_of_the_host", lambda: present)
+        monkeypatch.setattr(platform, "gpus_of_the_host", lambda: present)
         monkeypatch.setattr(platform, "_driver", dict)
         return measure(asked)
 
@@ -156,7 +156,7 @@ def test_gpus_are_seen_by_the_kernels_files_unless_the_caller_hides_them(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(platform.os.path, "exists", files.__contains__)
 
-    assert expected == platform._gpus_of_the_host()
+    assert expected == platform.gpus_of_the_host()
 
 
 # packages
