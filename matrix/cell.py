@@ -131,6 +131,12 @@ class Model:
     configurations: tuple[str, ...] = ("*",)
 
     @property
+    def layers(self) -> int:
+        """Number of transformer layers, 2 where the config does not say."""
+        named = (self.config.get(key) for key in ("num_hidden_layers", "n_layer", "n_layers"))
+        return next((layers for layers in named if isinstance(layers, int)), 2)
+
+    @property
     def window(self) -> int | None:
         """Sliding-window width in tokens, ``None`` where every earlier token is seen."""
         return self.config["sliding_window"] if "sliding-window" in self.features else None
@@ -232,6 +238,13 @@ class Check:
         return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+# Where a checkpoint lies and what wrote it say nothing of what is checked.
+INCIDENTAL: Final = ("checkpoint", "_name_or_path", "transformers_version")
+
+
 def _defining(record: Model | Workload) -> dict[str, Any]:
     """What defines a record: not its words, and not who is asked."""
-    return {key: value for key, value in asdict(record).items() if key not in ("summary", "tier", "configurations")}
+    said = {key: value for key, value in asdict(record).items() if key not in ("summary", "tier", "configurations")}
+    if "config" in said:
+        said["config"] = {key: value for key, value in said["config"].items() if key not in INCIDENTAL}
+    return said

@@ -35,8 +35,8 @@ FAILING: Final = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT, 
 HOLDING: Final = frozenset({Outcome.PASSED, Outcome.UNEXPECTED_PASS})
 """The check holds, whatever was expected."""
 
-RED: Final = FAILING | {Outcome.REFERENCE_BROKEN, Outcome.UNEXPECTED_PASS}
-"""A run that has one of these is not good."""
+RED: Final = FAILING | {Outcome.REFUSED, Outcome.REFERENCE_BROKEN, Outcome.UNEXPECTED_PASS}
+"""A run that has one of these is not good. A refusal that the matrix expects is a check of its own, which passes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from reports.compare import Comparison, compare, exit_code
 from reports.record import Outcome, Record
 from reports.render import junit, terminal
 from reports.run import Expectation, Header, Run, Status
-from reports.store import JUNIT, RunWriter, read_run
+from reports.store import JUNIT, RunWriter, latest, read_header, read_run
 from reports.thresholds import load_thresholds
 
 
@@ -71,6 +71,7 @@ class Recorder:
 
     def __init__(self, planned: Planned, *, narrowed: bool) -> None:
         self.planned, self.narrowed = planned, narrowed
+        self.baseline = _folder(planned.baseline)
         self.writer = RunWriter(planned.folder)
         self.executed = 0
         self.run: Run | None = None
@@ -125,8 +126,8 @@ class Recorder:
         self.run = read_run(self.planned.folder)
         self.troubles = list(self._troubles(self.run, expectations))
         self.writer.attach(JUNIT, junit.of_run(self.run))
-        if self.planned.baseline:
-            self._compare(self.run)
+        if self.baseline:
+            self._compare(self.run, self.baseline)
         if self.troubles and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -142,9 +143,9 @@ class Recorder:
             if entry.status is not Status.MATCHED:
                 yield f"expectation {entry.cells!r} ({entry.url}): {entry.message}"
 
-    def _compare(self, run: Run) -> None:
+    def _compare(self, run: Run, baseline: Path) -> None:
         try:
-            self.comparison = compare(read_run(Path(self.planned.baseline)), run, load_thresholds())
+            self.comparison = compare(read_run(baseline), run, load_thresholds())
         except UserError as error:
             self.troubles.append(f"--baseline: {error}")
             return
@@ -170,6 +171,15 @@ def _all_skipped(run: Run) -> str:
     """Why the first check of a cell was skipped where all of them were; that packages import does not make a run."""
     cells = [record for record in run.records.values() if record.check != "imports"]
     return cells[0].message if cells and all(record.outcome is Outcome.SKIPPED for record in cells) else ""
+
+
+def _folder(baseline: str) -> Path | None:
+    """The folder of the baseline, looked at before anything runs: a slip of the pen must not cost a run."""
+    if not baseline:
+        return None
+    folder = latest(Path("runs")) if baseline == "latest" else Path(baseline)
+    read_header(folder)
+    return folder
 
 
 def check_id(nodeid: str) -> str:
