@@ -243,7 +243,7 @@ INCIDENTAL: Final = ("checkpoint", "_name_or_path", "transformers_version")
 
 
 def _defining(record: Model | Workload) -> dict[str, Any]:
-    """What defines a record: not its words, and not who is asked."""
+    """What defines a record: not its words, not who is asked, and not where it lies."""
     said = {key: value for key, value in asdict(record).items() if key not in ("summary", "tier", "configurations")}
     if "config" in said:
         said["config"] = {key: value for key, value in said["config"].items() if key not in INCIDENTAL}
