@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 HIDDEN: Final = "[hidden]"
 SHORTEST: Final = 6
@@ -74,5 +76,6 @@ def _kept(environment: Mapping[str, str], home: Path | None) -> Iterator[str]:
 
 
 def _spellings(value: str) -> Iterator[str]:
-    """As it is, and as it stands inside an address or a JSON text."""
-    yield from {value, unquote(value), value.encode("unicode_escape").decode("ascii")}
+    """As it is, and as it stands in an address, in JSON, in XML, and where Python shows it."""
+    inside = (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1], ascii(value)[1:-1])
+    yield from {value, unquote(value), quote(value, safe=""), html.escape(value), html.escape(value, quote=False), *inside}
