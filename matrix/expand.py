@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
+from typing import Final
 
 from matrix.cell import (
     ALONE,
@@ -20,9 +21,11 @@ from matrix.cell import (
     Requirement,
     Workload,
 )
+from matrix.errors import UserError
+from matrix.expression import globs, matches, parse
 from matrix.load import Matrix
 
-Selected = Callable[[Cell], bool]
+ADVICE: Final = "run `python -m matrix list` for all of them"
 
 
 def cells(matrix: Matrix, platform: str, tier: str) -> Iterator[Cell]:
@@ -33,6 +36,27 @@ def cells(matrix: Matrix, platform: str, tier: str) -> Iterator[Cell]:
                 cell = Cell(configuration=configuration, model=model, dtype=dtype, platform=platform)
                 if _belongs(configuration, model, dtype, platform, tier) and any(checks_of(cell, matrix, tier)):
                     yield cell
+
+
+def chosen(matrix: Matrix, platform: str, tier: str, expression: str) -> list[Cell]:
+    """The cells that ``--cells`` asks for.
+
+    Raises:
+        UserError: the expression is malformed, matches no cell, or one of its globs matches none of any tier.
+    """
+    selected = parse(expression)
+    listed = [cell for cell in cells(matrix, platform, tier) if selected(cell)]
+    whole = list(cells(matrix, platform, TIERS[-1]))
+    for glob in globs(expression):
+        if not any(matches(glob, cell) for cell in whole):
+            raise UserError(
+                f"--cells {expression!r}: {glob!r} matches no cell of {platform}: run `python -m matrix list` for all of them"
+            )
+    if not listed:
+        raise UserError(
+            f"--cells {expression!r} matches no cell of {platform}, tier {tier}: run `python -m matrix list` for all of them"
+        )
+    return listed
 
 
 def checks(matrix: Matrix, platform: str, tier: str) -> Iterator[Check]:

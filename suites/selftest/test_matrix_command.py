@@ -87,7 +87,7 @@ def test_a_machine_that_can_run_nothing_says_so(capsys: pytest.CaptureFixture[st
             ("--cells", "sdpa and"),
             "error: --cells 'sdpa and': a glob is expected at the end; accepted: globs joined by and, or, not",
         ),
-        (("--cells", "nothing"), "error: --cells 'nothing' matches no cell of cuda, tier full: run `python -m matrix list`"),
+        (("--cells", "nothing"), "error: --cells 'nothing': 'nothing' matches no cell of cuda: run `python -m matrix list`"),
         (("--facts", "gone.json"), "error: --facts gone.json: cannot be read"),
     ],
 )

@@ -19,6 +19,7 @@ from matrix.errors import UserError
 from matrix.expectation import Expectation
 from reports.record import Outcome, Record
 from suites.selftest.samples import check, facts, matrix
+from suites.selftest.test_environments import settings
 
 URL = "https://example.org/issues/1"
 
@@ -170,7 +171,8 @@ def ended(raised: BaseException | None = None, *entries: Expectation, when: str 
         callspec=SimpleNamespace(params={"check": of or check()}), stash=pytest.Stash(), nodeid="a.py::b[c]",
         config=SimpleNamespace(stash=pytest.Stash()),
     )  # fmt: skip
-    item.config.stash[PLAN], item.config.stash[SETTINGS] = plan, SimpleNamespace(checkpoint="")  # type: ignore[assignment]
+    item.config.stash[PLAN] = plan
+    item.config.stash[SETTINGS] = settings()
     item.stash[MEASUREMENT] = Measurement(check())
     item.stash[MEASUREMENT].errors(rms=0.5)
     outcome = "passed" if raised is None else "skipped" if isinstance(raised, pytest.skip.Exception) else "failed"
