@@ -112,12 +112,19 @@ def test_without_pytest_xdist_memory_and_time_that_ran_out_cost_their_checks(tmp
     cell = "eager/gpt2-tiny/fp32/cpu"
     faults = {f"{cell}::correct[batch]": "out-of-memory", f"{cell}::correct[decode]": "hang-in-python"}
     alone = validate(
-        tmp_path, facts, f"--cells={cell}", f"--timeout={LIMIT}", *(f"--inject={fault}:{check}" for check, fault in faults.items())
+        tmp_path,
+        facts,
+        f"--cells={cell}",
+        f"--timeout={LIMIT}",
+        *(f"--inject={fault}:{check}" for check, fault in faults.items()),
     )
 
     assert alone.run is not None
     assert (1, True) == (alone.exit_code, alone.run.whole)
-    assert ({f"{cell}::correct[batch]"}, {f"{cell}::correct[decode]"}) == (alone.ended("out_of_memory"), alone.ended("timed_out"))
+    assert ({f"{cell}::correct[batch]"}, {f"{cell}::correct[decode]"}) == (
+        alone.ended("out_of_memory"),
+        alone.ended("timed_out"),
+    )
     assert len(alone.run.records) - 2 == len(alone.ended("passed"))
 
 

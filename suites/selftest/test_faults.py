@@ -115,7 +115,8 @@ def test_empty_run_is_found(tmp_path: Path, facts: Path) -> None:
 
 
 def test_every_fault_is_tried() -> None:
-    """Here, or with the emulated package that it is a fault of."""
-    elsewhere = {*flash_attention.CHANGES, *test_flash_attention_faults.CAUGHT}
+    """Here, with the emulated package that it is a fault of, or with the processes that it ends."""
+    ending = {fault.name for fault in process.FAULTS}  # tried by test_ended_processes.py
+    elsewhere = {*flash_attention.CHANGES, *test_flash_attention_faults.CAUGHT, *ending}
 
     assert set(FAULTS) == {*CAUGHT, *elsewhere, "test-removed", "empty-run"}

@@ -46,12 +46,16 @@ class Process:
 
 def watching(folder: Path, *entries: Expectation) -> Warden:
     """A warden of a run that plans one check."""
-    config = SimpleNamespace(stash=pytest.Stash(), pluginmanager=SimpleNamespace(getplugin=lambda name: session))
+    said: list[str] = []
     session = SimpleNamespace(shouldstop=False)
+    plugins = {"dsession": session, "terminalreporter": SimpleNamespace(write_line=said.append)}
+    config = SimpleNamespace(
+        stash=pytest.Stash(), pluginmanager=SimpleNamespace(getplugin=plugins.get), option=SimpleNamespace(verbose=0)
+    )
     config.stash[PLAN] = Plan(facts=facts(), matrix=matrix(expectations=entries), checks=(check(),), unavailable={})
     config.stash[SETTINGS] = SimpleNamespace(checkpoint="")  # type: ignore[assignment]
     watcher = Warden(config, folder)  # type: ignore[arg-type]
-    watcher.session = session  # type: ignore[attr-defined]
+    watcher.session, watcher.said = session, said  # type: ignore[attr-defined]
     return watcher
 
 
@@ -140,6 +144,22 @@ def test_a_crash_that_is_not_known_is_a_failure(tmp_path: Path, changes: dict[st
     report = reported(watcher, dead(watcher, "gw0", RUNNING))
 
     assert ("failed", "crashed") == (report.outcome, report.check["outcome"])
+
+
+@pytest.mark.parametrize(
+    ("note", "expected"),
+    [
+        (RUNNING, f"[gw0] {check().id}: its process was ended by SIGSEGV (Segmentation fault) in its call"),
+        (Note(state="retired", nodeid=NODE, why="memory ran out in it"), f"[gw0] {check().id}: retires, memory ran out in it"),
+        (Note(state="starting"), "[gw0] starting: its process was ended by SIGSEGV"),
+    ],
+)
+def test_the_end_of_a_worker_is_said_as_it_happens(tmp_path: Path, note: Note, expected: str) -> None:
+    """pytest-xdist calls every one of them a crash."""
+    watcher = watching(tmp_path)
+    dead(watcher, "gw0", note)
+
+    assert watcher.said[0].strip().startswith(expected)  # type: ignore[attr-defined]
 
 
 # giving up
