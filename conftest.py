@@ -9,5 +9,6 @@ pytest_plugins = [
     "fixtures.injection",
     "fixtures.measure",
     "fixtures.models",
+    "fixtures.quantization.reference",
     "fixtures.hypothesis_profiles",
 ]

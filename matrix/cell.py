@@ -29,7 +29,15 @@ CALLS: Final = (
 )  # fmt: skip
 # Tokens of the row that is run alone and serves every prefix of it; no workload has a longer row.
 ALONE: Final = 160
-CHECKS: Final = ("builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "imports")
+# The same of a linear layer of bitsandbytes; fixtures/quantization/calls.py draws them.
+LINEAR_CALLS: Final = (
+    "one-row", "many-rows", "changing-rows", "outliers", "not-contiguous", "odd-sizes", "zeros", "compute-dtype",
+)  # fmt: skip
+TRAINED: Final = "llama-trained"  # the architecture of a model that predicts something, so that its quality can be measured
+CHECKS: Final = (
+    "builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "imports",
+    "footprint", "weights", "layers", "stateless", "reloads", "quality",
+)  # fmt: skip
 DERIVED_CHECKS: Final = ("refuses", "imports")  # planned by what is refused or promised, never by name
 FEATURES: Final = (
     "causal-mask", "padding-mask", "sliding-window", "attention-softcap", "final-softcap", "attention-scale",
@@ -101,7 +109,10 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """An architecture at a size. ``config`` is what goes into its config.json, in transformers' own names."""
+    """An architecture at a size. ``config`` is what goes into its config.json, in transformers' own names.
+
+    ``suites`` are those that it is for; all where there is none.
+    """
 
     name: str
     architecture: str
@@ -110,6 +121,7 @@ class Model:
     seed: int
     features: tuple[str, ...]
     config: Mapping[str, Any]
+    suites: tuple[str, ...] = ()
 
     @property
     def window(self) -> int | None:
@@ -210,4 +222,4 @@ class Check:
 
 
 def _defining(record: Model | Workload) -> dict[str, Any]:
-    return {key: value for key, value in asdict(record).items() if key not in ("summary", "tier")}
+    return {key: value for key, value in asdict(record).items() if key not in ("summary", "tier", "suites")}

@@ -8,8 +8,10 @@ from fnmatch import fnmatchcase
 from matrix.cell import (
     ALONE,
     CALLS,
+    LINEAR_CALLS,
     PHASES,
     TIERS,
+    TRAINED,
     Cell,
     Check,
     Condition,
@@ -96,7 +98,7 @@ def masks_of(phase: str) -> frozenset[bool]:
 
 def _each_subject(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     if not refusal_of(cell, "run", masks=frozenset({False})):
-        for subject in CALLS:
+        for subject in LINEAR_CALLS if cell.model.architecture == "linear-call" else CALLS:
             yield Check(cell=cell, kind=kind, subject=subject)
 
 
@@ -127,9 +129,14 @@ def _each_phase(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Ch
             yield Check(cell=cell, kind=kind, subject=phase)
 
 
+def _once_trained(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    if cell.model.architecture == TRAINED:
+        yield Check(cell=cell, kind=kind)
+
+
 _EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] = {
     "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
-    "calls": _each_subject,
+    "calls": _each_subject, "layers": _each_phase, "quality": _once_trained,
 }  # fmt: skip
 
 
@@ -140,6 +147,7 @@ def _belongs(configuration: Configuration, model: Model, dtype: str, platform: s
         and _within(configuration.dtypes[dtype], tier)
         and _within(model.tier, tier)
         and any(fnmatchcase(model.name, pattern) for pattern in configuration.models)
+        and (not model.suites or configuration.suite in model.suites)
     )
 
 

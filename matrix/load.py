@@ -137,6 +137,7 @@ def _model(name: str, table: Table) -> Model:
         seed=table.integer("seed", 0),
         features=table.texts("features", (), accepted=FEATURES),
         config=table.mapping("config"),
+        suites=table.texts("suites", ()),
     )
     if "sliding-window" in model.features and not _positive(model.config.get("sliding_window")):
         raise table.error("config", "needs sliding_window with feature 'sliding-window': a whole number of at least 1")
