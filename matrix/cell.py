@@ -29,11 +29,14 @@ CALLS: Final = (
 )  # fmt: skip
 # Tokens of the row that is run alone and serves every prefix of it; no workload has a longer row.
 ALONE: Final = 160
+COMPUTE_DTYPE: Final = "compute-dtype"  # one more, of layers that can be told what to compute in
 # The same of a linear layer of bitsandbytes; fixtures/quantization/calls.py draws them.
 LINEAR_CALLS: Final = (
-    "one-row", "many-rows", "changing-rows", "outliers", "not-contiguous", "odd-sizes", "zeros", "compute-dtype",
+    "one-row", "many-rows", "changing-rows", "outliers", "not-contiguous", "odd-inputs", "odd-outputs", "zeros",
 )  # fmt: skip
 TRAINED: Final = "llama-trained"  # the architecture of a model that predicts something, so that its quality can be measured
+# What is asked of a model that was saved quantized: fixtures/quantization/reloading.py.
+RELOADS: Final = ("weights", "output", "saved-after-running", "saved-again")
 CHECKS: Final = (
     "builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "imports",
     "footprint", "weights", "layers", "stateless", "reloads", "quality",
@@ -90,7 +93,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """One optimization as a user would switch it on. ``dtypes`` says from which tier on each dtype runs."""
+    """One optimization as a user would switch it on. ``dtypes`` says from which tier on each dtype runs.
+
+    ``models`` are globs of the models that it runs on, and ``quick`` of those among them that the quick tier is for.
+    """
 
     name: str
     summary: str
@@ -105,6 +111,7 @@ class Configuration:
     requires: Requirement
     promises: tuple[Promise, ...]
     refusals: tuple[Refusal, ...]
+    quick: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,10 @@ from fnmatch import fnmatchcase
 from matrix.cell import (
     ALONE,
     CALLS,
+    COMPUTE_DTYPE,
     LINEAR_CALLS,
     PHASES,
+    RELOADS,
     TIERS,
     TRAINED,
     Cell,
@@ -98,8 +100,16 @@ def masks_of(phase: str) -> frozenset[bool]:
 
 def _each_subject(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     if not refusal_of(cell, "run", masks=frozenset({False})):
-        for subject in LINEAR_CALLS if cell.model.architecture == "linear-call" else CALLS:
+        for subject in _calls_of(cell):
             yield Check(cell=cell, kind=kind, subject=subject)
+
+
+def _calls_of(cell: Cell) -> tuple[str, ...]:
+    if cell.model.architecture != "linear-call":
+        return CALLS
+    options = cell.configuration.options
+    every = (*LINEAR_CALLS, COMPUTE_DTYPE) if options.get("load") == "4-bit" else LINEAR_CALLS
+    return tuple(options.get("subjects", every))
 
 
 def _once(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
@@ -129,6 +139,11 @@ def _each_phase(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Ch
             yield Check(cell=cell, kind=kind, subject=phase)
 
 
+def _each_reload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    for subject in RELOADS:
+        yield Check(cell=cell, kind=kind, subject=subject)
+
+
 def _once_trained(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     if cell.model.architecture == TRAINED:
         yield Check(cell=cell, kind=kind)
@@ -137,6 +152,7 @@ def _once_trained(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[
 _EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] = {
     "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
     "calls": _each_subject, "layers": _each_phase, "quality": _once_trained,
+    "reloads": _each_reload,
 }  # fmt: skip
 
 
@@ -147,6 +163,7 @@ def _belongs(configuration: Configuration, model: Model, dtype: str, platform: s
         and _within(configuration.dtypes[dtype], tier)
         and _within(model.tier, tier)
         and any(fnmatchcase(model.name, pattern) for pattern in configuration.models)
+        and (tier != "quick" or any(fnmatchcase(model.name, pattern) for pattern in configuration.quick))
         and (not model.suites or configuration.suite in model.suites)
     )
 
