@@ -117,6 +117,8 @@ def _once(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
 
 
 def _each_workload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    if cell.model.architecture == TRAINED:
+        return  # random rows are nothing that it was trained on: what it says to them hangs on roundings
     for workload in workloads:
         refusal = refusal_of(cell, "run", masks=workload.masks(cell.model.window))
         yield Check(cell=cell, kind="refuses" if refusal else kind, subject=workload.name, workload=workload, refusal=refusal)

@@ -24,7 +24,7 @@ def test_promised_package_imports(check: Check, planned: Plan, measure: Measurem
             "promise out of matrix/environments.toml",
         )
 
-    error = package["error"] if name in IMPORTED else import_error(name)
+    error = package["error"] if name in IMPORTED else import_error(name, planned.facts.platform)
 
     if error:
         raise ImportError(f"{name} {package['version']} is installed and cannot be imported: {error}")
