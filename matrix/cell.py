@@ -39,7 +39,7 @@ TRAINED: Final = "llama-trained"  # the architecture of a model that predicts so
 RELOADS: Final = ("weights", "output", "saved-after-running", "saved-again")
 CHECKS: Final = (
     "builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "imports",
-    "footprint", "weights", "layers", "stateless", "reloads", "quality",
+    "footprint", "weights", "layers", "stateless", "reloads", "quality", "guide",
 )  # fmt: skip
 DERIVED_CHECKS: Final = ("refuses", "imports")  # planned by what is refused or promised, never by name
 FEATURES: Final = (

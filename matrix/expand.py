@@ -146,6 +146,11 @@ def _each_reload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[C
         yield Check(cell=cell, kind=kind, subject=subject)
 
 
+def _each_advice(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    for subject in cell.configuration.options["snippets"]:
+        yield Check(cell=cell, kind=kind, subject=subject)
+
+
 def _once_trained(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     if cell.model.architecture == TRAINED:
         yield Check(cell=cell, kind=kind)
@@ -154,7 +159,7 @@ def _once_trained(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[
 _EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] = {
     "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
     "calls": _each_subject, "layers": _each_phase, "quality": _once_trained,
-    "reloads": _each_reload,
+    "reloads": _each_reload, "guide": _each_advice,
 }  # fmt: skip
 
 
