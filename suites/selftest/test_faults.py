@@ -83,4 +83,5 @@ def test_empty_run_is_found(tmp_path: Path, facts: Path) -> None:
 
 
 def test_every_fault_is_tried() -> None:
-    assert set(FAULTS) == {*CAUGHT, "test-removed", "empty-run"}
+    """Those of bitsandbytes in test_quantization_faults.py."""
+    assert {name for name in FAULTS if not name.startswith("bnb-")} == {*CAUGHT, "test-removed", "empty-run"}

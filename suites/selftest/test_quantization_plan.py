@@ -1,0 +1,130 @@
+"""What is planned of quantized cells: which kinds of checks on which models, in which tier, and known failures of a processor."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.expectations import applies
+from fixtures.selection import plan
+from matrix.cell import COMPUTE_DTYPE, LINEAR_CALLS, PLATFORMS, RELOADS, TRAINED
+from matrix.errors import UserError
+from matrix.expand import cells, checks
+from matrix.expectation import Expectation
+from matrix.load import load_matrix
+from suites.selftest.samples import changed, configuration, facts, matrix, model, packages, written
+from suites.selftest.test_environments import settings
+
+MATRIX = load_matrix()
+
+
+def ids(platform: str = "cpu", tier: str = "full") -> set[str]:
+    return {check.id for check in checks(MATRIX, platform, tier)}
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("cpu", "bnb-int8/llama-tiny/bf16/cpu::builds"),
+        ("cpu", "bnb-int8/mixtral-tiny/bf16/cpu::footprint"),
+        ("cpu", "bnb-nf4/distilbert-tiny/fp32/cpu::weights"),
+        ("cpu", "bnb-nf4-double-quant/gpt2-tiny/bf16/cpu::layers[decode]"),
+        ("cuda", "bnb-fp4/falcon-tiny/fp16/cuda::correct[left-padding]"),
+        ("cuda", "bnb-int8-threshold-0/llama-trained/bf16/cuda::quality"),
+        ("rocm", "bnb-nf4-prequantized/llama-tiny/bf16/rocm::reloads[saved-again]"),
+        ("cuda", "bnb-nf4/bnb-linear-call/fp32/cuda::calls[compute-dtype]"),
+        ("cuda", "bnb-int8-offload/llama-tiny/bf16/cuda::builds"),
+        ("cpu", "guide-bitsandbytes/llama-trained/fp32/cpu::guide[max-memory]"),
+    ],
+)
+def test_ids_that_baselines_were_recorded_under_stay(platform: str, expected: str) -> None:
+    assert expected in ids(platform)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_decoder_and_the_classifier_are_quantized_in_8_and_4_bits(platform: str) -> None:
+    every = {name for name, entry in MATRIX.models.items() if entry.task != "call"}
+    for name in ("bnb-int8", "bnb-nf4", "bnb-fp4", "bnb-nf4-double-quant", "bnb-fp4-double-quant", "bnb-int8-threshold-0"):
+        planned = {cell.model.name for cell in cells(MATRIX, platform, "full") if cell.configuration.name == name}
+
+        assert planned - {"bnb-linear-call"} == every
+
+
+def test_quality_is_measured_on_the_trained_model_alone() -> None:
+    assert {TRAINED} == {check.cell.model.architecture for check in checks(MATRIX, "cuda", "full") if check.kind == "quality"}
+
+
+def test_random_rows_are_not_asked_of_the_trained_model() -> None:
+    assert not [name for name in ids() if "llama-trained" in name and "::correct" in name]
+
+
+@pytest.mark.parametrize(("load", "expected"), [("8-bit", LINEAR_CALLS), ("4-bit", (*LINEAR_CALLS, COMPUTE_DTYPE))])
+def test_linear_calls_are_those_that_the_layer_can_be_asked(load: str, expected: tuple[str, ...]) -> None:
+    named = configuration("bnb", suite="quantization", checks=("calls",), options={"load": load})
+    called = model("bnb-linear-call", task="call", architecture="linear-call", config={})
+    planned = checks(matrix(named, models={"bnb-linear-call": called}), "cpu", "quick")
+
+    assert list(expected) == [check.subject for check in planned]
+
+
+def test_a_prequantized_cell_is_asked_all_that_loading_again_can_break() -> None:
+    asked = [check.subject for check in checks(MATRIX, "cpu", "quick") if check.id.startswith("bnb-int8-prequantized/llama-tiny/bf16")
+             and check.kind == "reloads"]  # fmt: skip
+
+    assert list(RELOADS) == asked
+
+
+def test_a_model_of_one_suite_is_planned_in_no_other() -> None:
+    """The pseudo-models of direct calls belong to the suite whose function is called."""
+    planned = {(cell.configuration.suite, cell.model.name) for cell in cells(MATRIX, "cuda", "headline")}
+
+    assert {"attention"} == {suite for suite, name in planned if name == "sdpa-call"}
+    assert {"quantization"} == {suite for suite, name in planned if name == "bnb-linear-call"}
+
+
+def test_the_quick_tier_is_for_some_models_and_the_full_one_for_all() -> None:
+    named = configuration("fp4", quick=("llama-tiny",))
+    made = matrix(named, models={name: model(name) for name in ("llama-tiny", "gpt2-tiny")})
+    quick, full = ([cell.model.name for cell in cells(made, "cpu", tier)] for tier in ("quick", "full"))
+
+    assert (["llama-tiny"], ["llama-tiny", "gpt2-tiny"]) == (quick, [name for name in dict.fromkeys(full)])
+
+
+def test_a_quick_model_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    document = changed("configurations", ("configuration", "c", "quick"), ["llama*"])
+
+    with pytest.raises(UserError, match=r"configuration\.c\.quick holds 'llama\*', which matches nothing in models\.toml"):
+        load_matrix(written(tmp_path, configurations=document))
+
+
+# the processor
+
+
+def known(**changes: Any) -> Expectation:
+    usual: dict[str, Any] = {
+        "cells": "*", "checks": ("builds",), "platforms": ("cpu",), "versions": {}, "outcome": "failed", "message": "",
+        "url": "https://example.org", "expires": datetime.date(9999, 1, 1),
+    }  # fmt: skip
+    return Expectation(**usual | changes)
+
+
+@pytest.mark.parametrize(
+    ("processor", "has", "expected"),
+    [((), [], True), (("avx512_bf16",), [], False), (("avx512_bf16",), ["avx2", "avx512_bf16"], True)],
+)
+def test_a_known_failure_of_a_processor_is_none_of_another(processor: tuple[str, ...], has: list[str], expected: bool) -> None:
+    assert expected == applies(known(processor=processor), facts(details={"processor_features": has}))
+
+
+# the environment
+
+
+@pytest.mark.parametrize(("cells_", "expected"), [("sdpa and llama-tiny", False), ("bnb-nf4 and llama-tiny", True), ("*", True)])
+def test_a_package_is_tried_where_a_chosen_cell_needs_it(cells_: str, expected: bool) -> None:
+    """In a process of its own, which takes seconds."""
+    made = plan(settings(environment="cpu-tf5", cells=cells_), facts(packages=packages(torch="2.13.0", bitsandbytes="0.50.2")))
+
+    assert expected == ("bitsandbytes" in [check.cell.model.name for check in made.checks if check.kind == "imports"])
