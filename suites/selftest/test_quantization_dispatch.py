@@ -34,7 +34,8 @@ GEMM = "sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize64x64x64"
 
 def traced(operator: str, *kernels: str, platform: str = "cuda") -> Trace:
     """One call of an operator that launched these kernels."""
-    return Trace(platform=platform, operators=(Operator(operator, (2,)),), kernels=tuple(Kernel(name, 0, 1.0) for name in kernels))
+    launched = tuple(Kernel(name, 0, 1.0) for name in kernels)
+    return Trace(platform=platform, operators=(Operator(operator, (2,)),), kernels=launched)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,8 @@ def test_the_tables_of_attention_and_of_linear_layers_are_apart() -> None:
 
     assert {"bnb-int8", "bnb-4bit-fused", "bnb-4bit-dequantize"} == {family.name for family in TABLE.families}
     assert not {family.name for family in attention.families} & {family.name for family in TABLE.families}
-    assert TABLE.looks_like_attention("bitsandbytes::gemm_4bit") and not attention.looks_like_attention("bitsandbytes::gemm_4bit")
+    assert TABLE.looks_like_attention("bitsandbytes::gemm_4bit")
+    assert not attention.looks_like_attention("bitsandbytes::gemm_4bit")
 
 
 def test_a_product_of_int8_codes_in_full_precision_is_counted() -> None:
@@ -137,7 +139,8 @@ def test_an_option_that_means_nothing_is_the_users_error(options: dict[str, Any]
 
 
 def test_a_native_library_that_works_has_no_problem() -> None:
-    done = subprocess.run([sys.executable, "-m", "fixtures.quantization.native", "cpu"], cwd=ROOT, capture_output=True, text=True)
+    command = [sys.executable, "-m", "fixtures.quantization.native", "cpu"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     assert (0, "") == (done.returncode, done.stderr if done.returncode else "")
 

@@ -13,18 +13,32 @@ from suites.selftest.nested import ROOT, Nested, validate
 
 # fault -> the cells to look at, a check that must fail, and words that its sentence must hold
 CAUGHT = {
-    "bnb-scales-permuted": ("bnb-nf4-prequantized and llama-tiny", "bnb-nf4-prequantized/llama-tiny/bf16/cpu::correct[prefill-long]",
-                            "differ from those of the stored weights"),
-    "bnb-outliers-dropped": ("bnb-int8 and llama-trained", "bnb-int8/llama-trained/bf16/cpu::dispatch[prefill]",
-                             "0 layers computed outlier columns apart"),
-    "bnb-outliers-kept": ("bnb-int8-threshold-low and llama-trained", "bnb-int8-threshold-low/llama-trained/bf16/cpu::stateless",
-                          "something of the calls between was kept"),
-    "bnb-odd-outputs-zero": ("bnb-int8 and bnb-linear-call", "bnb-int8/bnb-linear-call/bf16/cpu::calls[one-row]",
-                             "outputs are further off than rounding"),
-    "bnb-layer-unquantized": ("bnb-nf4 and llama-tiny", "bnb-nf4/llama-tiny/bf16/cpu::builds",
-                              "1 of 14 linear layers were left in full precision: model.layers.1.self_attn.o_proj"),
-    "bnb-fp4-table-for-nf4": ("bnb-nf4 and llama-trained", "bnb-nf4/llama-trained/bf16/cpu::quality", "nats against fp32"),
-    "bnb-dequantized-instead": ("bnb-nf4 and llama-trained", "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode]", "bnb-4bit-dequantize"),
+    "bnb-scales-permuted": (
+        "bnb-nf4-prequantized and llama-tiny", "bnb-nf4-prequantized/llama-tiny/bf16/cpu::correct[prefill-long]",
+        "differ from those of the stored weights",
+    ),
+    "bnb-outliers-dropped": (
+        "bnb-int8 and llama-trained", "bnb-int8/llama-trained/bf16/cpu::dispatch[prefill]",
+        "0 layers computed outlier columns apart",
+    ),
+    "bnb-outliers-kept": (
+        "bnb-int8-threshold-low and llama-trained", "bnb-int8-threshold-low/llama-trained/bf16/cpu::stateless",
+        "something of the calls between was kept",
+    ),
+    "bnb-odd-outputs-zero": (
+        "bnb-int8 and bnb-linear-call", "bnb-int8/bnb-linear-call/bf16/cpu::calls[one-row]",
+        "outputs are further off than rounding",
+    ),
+    "bnb-layer-unquantized": (
+        "bnb-nf4 and llama-tiny", "bnb-nf4/llama-tiny/bf16/cpu::builds",
+        "1 of 14 linear layers were left in full precision: model.layers.1.self_attn.o_proj",
+    ),
+    "bnb-fp4-table-for-nf4": (
+        "bnb-nf4 and llama-trained", "bnb-nf4/llama-trained/bf16/cpu::quality", "nats against fp32",
+    ),
+    "bnb-dequantized-instead": (
+        "bnb-nf4 and llama-trained", "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode]", "bnb-4bit-dequantize",
+    ),
 }  # fmt: skip
 # ... and other checks that the same run must fail, each for itself: no fault hides behind one check alone.
 BESIDES = {

@@ -1,4 +1,4 @@
-"""What is planned of quantized cells: which kinds of checks on which models, in which tier, and known failures of a processor."""
+"""What is planned of quantized cells: kinds of checks, models and tiers, and known failures of a processor."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def test_every_decoder_and_the_classifier_are_quantized_in_8_and_4_bits(platform
 
 
 def test_quality_is_measured_on_the_trained_model_alone() -> None:
-    assert {TRAINED} == {check.cell.model.architecture for check in checks(MATRIX, "cuda", "full") if check.kind == "quality"}
+    measured = [check.cell.model for check in checks(MATRIX, "cuda", "full") if check.kind == "quality"]
+
+    assert {TRAINED} == {entry.architecture for entry in measured}
 
 
 def test_random_rows_are_not_asked_of_the_trained_model() -> None:
@@ -71,8 +73,8 @@ def test_linear_calls_are_those_that_the_layer_can_be_asked(load: str, expected:
 
 
 def test_a_prequantized_cell_is_asked_all_that_loading_again_can_break() -> None:
-    asked = [check.subject for check in checks(MATRIX, "cpu", "quick") if check.id.startswith("bnb-int8-prequantized/llama-tiny/bf16")
-             and check.kind == "reloads"]  # fmt: skip
+    planned = [check for check in checks(MATRIX, "cpu", "quick") if check.kind == "reloads"]
+    asked = [check.subject for check in planned if check.cell.id == "bnb-int8-prequantized/llama-tiny/bf16/cpu"]
 
     assert list(RELOADS) == asked
 
@@ -90,7 +92,7 @@ def test_the_quick_tier_is_for_some_models_and_the_full_one_for_all() -> None:
     made = matrix(named, models={name: model(name) for name in ("llama-tiny", "gpt2-tiny")})
     quick, full = ([cell.model.name for cell in cells(made, "cpu", tier)] for tier in ("quick", "full"))
 
-    assert (["llama-tiny"], ["llama-tiny", "gpt2-tiny"]) == (quick, [name for name in dict.fromkeys(full)])
+    assert (["llama-tiny"], ["llama-tiny", "gpt2-tiny"]) == (quick, list(dict.fromkeys(full)))
 
 
 def test_a_quick_model_that_does_not_exist_is_named(tmp_path: Path) -> None:
@@ -122,9 +124,12 @@ def test_a_known_failure_of_a_processor_is_none_of_another(processor: tuple[str,
 # the environment
 
 
-@pytest.mark.parametrize(("cells_", "expected"), [("sdpa and llama-tiny", False), ("bnb-nf4 and llama-tiny", True), ("*", True)])
+@pytest.mark.parametrize(
+    ("cells_", "expected"), [("sdpa and llama-tiny", False), ("bnb-nf4 and llama-tiny", True), ("*", True)]
+)
 def test_a_package_is_tried_where_a_chosen_cell_needs_it(cells_: str, expected: bool) -> None:
     """In a process of its own, which takes seconds."""
-    made = plan(settings(environment="cpu-tf5", cells=cells_), facts(packages=packages(torch="2.13.0", bitsandbytes="0.50.2")))
+    machine = facts(packages=packages(torch="2.13.0", bitsandbytes="0.50.2"))
+    made = plan(settings(environment="cpu-tf5", cells=cells_), machine)
 
     assert expected == ("bitsandbytes" in [check.cell.model.name for check in made.checks if check.kind == "imports"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fixtures.cells import Cells
-from fixtures.checkpoints import recall, training, trained_llama
+from fixtures.checkpoints import recall, trained_llama, training
 from fixtures.quantization.quality import quality
 from matrix.cell import TRAINED, Model
 from matrix.load import load_models
@@ -27,7 +27,9 @@ def test_the_weights_are_small() -> None:
 
 
 def test_lines_are_the_same_under_every_numpy() -> None:
-    assert b"s8k0a0d6o6q7z5m8f5j9c3h7p5w2x4t9;j9p5k0m8o6h7t9s8a0q7x4d6w2z5c3f5\n" == bytes(recall.lines(1, 1)[0].astype(np.uint8))
+    expected = b"s8k0a0d6o6q7z5m8f5j9c3h7p5w2x4t9;j9p5k0m8o6h7t9s8a0q7x4d6w2z5c3f5\n"
+
+    assert expected == bytes(recall.lines(1, 1)[0].astype(np.uint8))
 
 
 def test_the_second_half_of_a_line_can_be_known_from_the_first() -> None:
@@ -48,7 +50,8 @@ def test_the_model_recalls_what_it_was_told(built: Any) -> None:
 def test_without_what_it_was_told_it_could_not_know(built: Any) -> None:
     """A digit is one of ten, the likeliest of a letter comes half of the time: chance recalls at most half."""
     lines = recall.lines(1, 64)
-    chance = np.mean([np.bincount(lines[:, at], minlength=58).max() / len(lines) for at in range(recall.LENGTH)[recall.ANSWERS]])
+    places = range(recall.LENGTH)[recall.ANSWERS]
+    chance = np.mean([np.bincount(lines[:, at]).max() / len(lines) for at in places])
 
     assert chance < 0.5
 

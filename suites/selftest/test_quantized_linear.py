@@ -75,12 +75,14 @@ def test_a_step_of_one_code_is_allowed_on_the_fence_alone() -> None:
     states[0, :2] = 127, 0.5
     stored, unit = quantized_int8(WEIGHT), 1 / 127
     either = stored.codes[:, 1].astype(float) * stored.scales * unit
-    down, up = (linear(states, stored, None, threshold=0.0, computed="fp32", output="fp32").values + step * either for step in (0, 1))
+    exactly: dict[str, Any] = {"threshold": 0.0, "computed": "fp32", "output": "fp32"}
+    down = linear(states, stored, None, **exactly).values
+    up = down + either
 
-    assert not off(states, down, threshold=0.0, computed="fp32", output="fp32")
-    assert not off(states, up, threshold=0.0, computed="fp32", output="fp32")
+    assert not off(states, down, **exactly)
+    assert not off(states, up, **exactly)
     states[0, 1] = 0.4
-    assert off(states, up, threshold=0.0, computed="fp32", output="fp32")
+    assert off(states, up, **exactly)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.0])
@@ -172,3 +174,18 @@ def test_what_was_drawn_is_written_down() -> None:
 
     assert first.seen == second.seen
     assert first.seen["executed"] > len(landmarks("one-row"))
+
+
+@pytest.mark.parametrize("options", [{"load": "8-bit"}, {"load": "4-bit", "type": "nf4"}])
+def test_a_large_layer_is_judged_at_both_ends(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a layer that is not large: what is right is right, and what is wrong at the end is seen."""
+    from fixtures.measure import Measurement
+    from fixtures.quantization import index_limits
+
+    notes = Measurement(Check(cell=cell(**options), kind="calls", subject="index-limits"))
+    index_limits.beyond_index_limits(cell(**options), "cpu", notes, shape=(192, 128))
+
+    right = index_limits.share
+    monkeypatch.setattr(index_limits, "share", lambda actual, expected: right(np.roll(actual, 1, axis=1), expected))
+    with pytest.raises(Finding, match=r"of the first \d+ outputs for 1 rows are further off"):
+        index_limits.beyond_index_limits(cell(**options), "cpu", notes, shape=(192, 128))
