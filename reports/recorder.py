@@ -81,7 +81,7 @@ class Recorder:
 
     def __init__(self, planned: Planned, *, narrowed: bool) -> None:
         self.planned, self.narrowed = planned, narrowed
-        self.baseline = _folder(planned.baseline)
+        self.baseline = _folder(planned.baseline, planned.platform)
         self.writer = RunWriter(planned.folder)
         self.run: Run | None = None
         self.comparison: Comparison | None = None
@@ -227,12 +227,13 @@ def _all_skipped(run: Run) -> str:
     return cells[0].message if cells and all(record.outcome is Outcome.SKIPPED for record in cells) else ""
 
 
-def _folder(baseline: str) -> Path | None:
+def _folder(baseline: str, platform: str) -> Path | None:
     """The folder of the baseline, looked at before anything runs: a slip of the pen must not cost a run."""
     if not baseline:
         return None
     folder = latest(Path("runs")) if baseline == "latest" else Path(baseline)
-    read_header(folder)
+    if (other := read_header(folder).platform) != platform:
+        raise UserError(f"--baseline {folder}: ran on {other!r}, this run is on {platform!r}: compare two runs of one platform")
     return folder
 
 

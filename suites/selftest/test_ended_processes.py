@@ -108,17 +108,30 @@ def test_without_pytest_xdist_a_broken_device_ends_the_run_before_the_next_check
     assert "go on with `pytest --resume=" in alone.output
 
 
+def test_without_pytest_xdist_memory_and_time_that_ran_out_cost_their_checks(tmp_path: Path, facts: Path) -> None:
+    cell = "eager/gpt2-tiny/fp32/cpu"
+    faults = {f"{cell}::correct[batch]": "out-of-memory", f"{cell}::correct[decode]": "hang-in-python"}
+    alone = validate(
+        tmp_path,
+        facts,
+        f"--cells={cell}",
+        f"--timeout={LIMIT}",
+        *(f"--inject={fault}:{check}" for check, fault in faults.items()),
+    )
+
+    assert alone.run is not None
+    assert (1, True) == (alone.exit_code, alone.run.whole)
+    assert ({f"{cell}::correct[batch]"}, {f"{cell}::correct[decode]"}) == (
+        alone.ended("out_of_memory"),
+        alone.ended("timed_out"),
+    )
+    assert len(alone.run.records) - 2 == len(alone.ended("passed"))
+
+
 def test_every_fault_of_a_process_is_tried() -> None:
     tried = {*STRUCK, *(fault for fault, _, _ in KINDS), "leak-output", "leak-error"}
 
     assert {fault.name for fault in process.FAULTS} == tried
-
-
-@pytest.fixture
-def slow(request: pytest.FixtureRequest) -> None:
-    """Minutes are spent only where they are asked for."""
-    if "slow" not in request.config.option.markexpr:
-        pytest.skip("takes minutes: -m slow runs it")
 
 
 @pytest.mark.slow
@@ -149,7 +162,7 @@ def test_two_hundred_checks_with_twenty_faults_have_those_outcomes_and_no_others
 
 
 @pytest.mark.slow
-def test_a_cell_that_ends_every_process_is_given_up(tmp_path: Path, facts: Path, slow: None) -> None:
+def test_a_cell_that_ends_every_process_is_given_up(tmp_path: Path, facts: Path) -> None:
     """Or a cell that hangs in each of its checks would take hours."""
     fault = {"eager/gpt2-tiny/fp32/cpu::*": "exit"}
     lost = struck(tmp_path, facts, "gpt2-tiny and fp32 and eager", fault)

@@ -138,7 +138,7 @@ def test_facts_of_another_platform_end_the_run() -> None:
 
 
 def test_a_selection_of_nothing_ends_the_run() -> None:
-    with pytest.raises(UserError, match=r"^--cells 'nothing' matches no cell of cpu, tier quick: run `python -m matrix list`"):
+    with pytest.raises(UserError, match=r"^--cells 'nothing': 'nothing' matches no cell of cpu: run `python -m matrix list`"):
         plan(settings(cells="nothing"), facts())
 
 

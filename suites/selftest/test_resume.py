@@ -198,7 +198,12 @@ def test_a_run_without_its_records_starts_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "KeyboardInterrupt"), (signal.SIGKILL, "")]
+    ("number", "said"),
+    [
+        (signal.SIGTERM, "SIGTERM"),
+        pytest.param(signal.SIGINT, "KeyboardInterrupt", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, "", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_was_ended_is_valid_incomplete_and_can_be_resumed(tmp_path: Path, number: int, said: str) -> None:
     facts, folder = tmp_path / "facts.json", tmp_path / "run"
