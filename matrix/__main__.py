@@ -9,7 +9,7 @@ from pathlib import Path
 from matrix.availability import Facts, load_facts, probe, reason
 from matrix.cell import PLATFORMS, TIERS, Cell
 from matrix.errors import UserError
-from matrix.expand import cells, checks_of
+from matrix.expand import checks_of, chosen
 from matrix.expression import parse
 from matrix.load import Matrix, load_matrix
 
@@ -28,20 +28,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m matrix", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="every cell, and for each that cannot run here the reason")
-    listing.add_argument("--platform", choices=("auto", *PLATFORMS), default="auto", help="what to list (default: %(default)s)")
+    machine = listing.add_mutually_exclusive_group()
+    machine.add_argument("--platform", choices=("auto", *PLATFORMS), default="auto", help="what to list (default: %(default)s)")
     listing.add_argument("--tier", choices=TIERS, default="full", help="up to which tier (default: %(default)s)")
-    listing.add_argument("--facts", type=Path, metavar="FILE", help="facts measured earlier with `python -m fixtures.platform`")
+    machine.add_argument("--facts", type=Path, metavar="FILE", help="facts measured earlier with `python -m fixtures.platform`")
     listing.add_argument("--cells", default="*", metavar="EXPRESSION", help="globs joined by and, or, not")
     return parser
 
 
 def _list(options: argparse.Namespace) -> int:
-    matrix, selected = load_matrix(), parse(options.cells)
+    matrix = load_matrix()
+    parse(options.cells)  # a malformed expression is said before the machine is probed
     facts = load_facts(options.facts) if options.facts else probe(options.platform)
-    listed = [cell for cell in cells(matrix, facts.platform, options.tier) if selected(cell)]
-    if not listed:
-        raise UserError(f"--cells {options.cells!r} matches no cell of {facts.platform}, tier {options.tier}: "
-                        "run `python -m matrix list` for all of them")  # fmt: skip
+    listed = chosen(matrix, facts.platform, options.tier, options.cells)
     for cell in listed:
         print(f"{cell.id:60} {_state(cell, matrix, facts, options.tier)}")
     print(_total(listed, matrix, facts, options.tier))

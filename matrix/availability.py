@@ -100,7 +100,8 @@ def read_facts(text: str) -> Facts:
 def reason(cell: Cell, facts: Facts) -> Reason | None:
     """Why a cell cannot run on a machine, ``None`` when it can."""
     requires = cell.configuration.requires
-    return _platform(cell.platform, facts) or _packages(requires, facts) or _devices(requires, facts)
+    software = _packages(requires, facts) or _variables(requires, facts)
+    return _platform(cell.platform, facts) or software or _devices(requires, facts)
 
 
 def _platform(platform: str, facts: Facts) -> Reason | None:
@@ -115,6 +116,15 @@ def _packages(requires: Requirement, facts: Facts) -> Reason | None:
     for package in requires.packages:
         if not facts.packages.get(package, {}).get("version"):
             return Reason(code="not-installed", sentence=f"{package} is not installed in this environment")
+    return None
+
+
+def _variables(requires: Requirement, facts: Facts) -> Reason | None:
+    here = facts.details.get("variables", {})
+    for name, value in requires.variables.items():
+        if here.get(name, "FALSE") != value:
+            sentence = f"needs the environment variable {name}={value}, it is {here.get(name, 'not set')}"
+            return Reason(code="environment-variable", sentence=sentence)
     return None
 
 

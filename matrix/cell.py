@@ -18,43 +18,55 @@ DTYPES: Final = ("fp32", "bf16", "fp16")
 TIERS: Final = ("quick", "full", "headline")
 TASKS: Final = ("causal-lm", "sequence-classification", "call")
 PADDINGS: Final = ("none", "left", "right")
-SCHEDULES: Final = ("prefill", "alone", "decode", "chunked", "generate")
+SCHEDULES: Final = ("prefill", "alone", "packed", "packed-lengths", "decode", "chunked", "generate")
 CACHES: Final = ("none", "dynamic", "static")
 PHASES: Final = ("prefill", "padded-prefill", "decode")
-INVARIANTS: Final = ("causal", "padded", "batched", "cached", "chunked", "greedy")
-# What direct calls of an attention function are about; fixtures/attention_calls.py draws them.
-CALLS: Final = (
-    "no-mask", "mask", "fully-masked-rows", "mask-of-another-dtype", "mask-and-causal", "one-dimensional-mask",
-    "scale-not-positive", "unaligned",
-)  # fmt: skip
-# Tokens of the row that is run alone and serves every prefix of it; no workload has a longer row.
-ALONE: Final = 160
-COMPUTE_DTYPE: Final = "compute-dtype"  # one more, of layers that can be told what to compute in
-# The same of a linear layer of bitsandbytes; fixtures/quantization/calls.py draws them.
+INVARIANTS: Final = ("causal", "padded", "batched", "packed", "cached", "chunked", "greedy")
+# What direct calls of a linear layer of bitsandbytes are about; fixtures/quantization/calls.py draws them.
 LINEAR_CALLS: Final = (
     "one-row", "many-rows", "changing-rows", "outliers", "not-contiguous", "odd-inputs", "odd-outputs", "zeros",
 )  # fmt: skip
+# What direct calls are about, by the architecture of the model that stands for what is called;
+# fixtures/attention_calls.py and fixtures/flash_attention/calls.py draw those of attention functions.
+CALLS: Final[Mapping[str, tuple[str, ...]]] = {
+    "call": (
+        "no-mask", "mask", "fully-masked-rows", "mask-of-another-dtype", "mask-and-causal", "one-dimensional-mask",
+        "mask-of-one-column", "scale-not-positive", "unaligned",
+    ),
+    "flash-attn-call": (
+        "whole", "causal-alignment", "window", "softcap", "alibi", "variable-lengths", "key-value-cache", "split-keys",
+        "head-dimensions",
+    ),
+    "linear-call": LINEAR_CALLS,
+}  # fmt: skip
+CHECKS: Final = (
+    "builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "undeclared-dtype",
+    "padding-cost", "footprint", "weights", "layers", "stateless", "reloads", "quality", "guide", "imports",
+)  # fmt: skip
+# Tokens of the row that is run alone and serves every prefix of it; no workload has a longer row.
+ALONE: Final = 160
+COMPUTE_DTYPE: Final = "compute-dtype"  # one more call, of linear layers that can be told what to compute in
 TRAINED: Final = "llama-trained"  # the architecture of a model that predicts something, so that its quality can be measured
 # What is asked of a model that was saved quantized: fixtures/quantization/reloading.py.
 RELOADS: Final = ("weights", "output", "saved-after-running", "saved-again")
-CHECKS: Final = (
-    "builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "imports",
-    "footprint", "weights", "layers", "stateless", "reloads", "quality", "guide",
-)  # fmt: skip
 DERIVED_CHECKS: Final = ("refuses", "imports")  # planned by what is refused or promised, never by name
 FEATURES: Final = (
     "causal-mask", "padding-mask", "sliding-window", "attention-softcap", "final-softcap", "attention-scale",
-    "grouped-heads", "rotary-base", "positions", "expert-routing",
+    "grouped-heads", "rotary-base", "positions", "expert-routing", "wide-heads",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """What a machine must have before a configuration can run on it."""
+    """What a machine must have before a configuration can run on it.
+
+    ``variables`` are environment variables of which each must hold its value; one that is not set counts as FALSE.
+    """
 
     packages: tuple[str, ...] = ()
     capability: str = ""
     gpus: int = 0
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +86,12 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """The kernel families of which one must execute where the condition holds."""
+    """The kernel families of which one must execute where the condition holds; ``advice`` is for a user who gets another."""
 
     where: Condition
     families: tuple[str, ...]
     source: str
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +131,7 @@ class Configuration:
 class Model:
     """An architecture at a size. ``config`` is what goes into its config.json, in transformers' own names.
 
-    ``suites`` are those that it is for; all where there is none.
+    ``configurations`` are globs of those that are asked of it.
     """
 
     name: str
@@ -128,7 +141,13 @@ class Model:
     seed: int
     features: tuple[str, ...]
     config: Mapping[str, Any]
-    suites: tuple[str, ...] = ()
+    configurations: tuple[str, ...] = ("*",)
+
+    @property
+    def layers(self) -> int:
+        """Number of transformer layers, 2 where the config does not say."""
+        named = (self.config.get(key) for key in ("num_hidden_layers", "n_layer", "n_layers"))
+        return next((layers for layers in named if isinstance(layers, int)), 2)
 
     @property
     def window(self) -> int | None:
@@ -142,7 +161,9 @@ class Workload:
 
     ``lengths`` are the prompts' lengths in tokens, one a row; ``steps`` the tokens that follow one at a time;
     ``chunks`` the portions in which the prompt is fed. Schedule ``alone`` runs each row in a batch of its own.
-    ``invariant`` names the law that ties the outcome to the same rows run alone, unpadded and uncached.
+    Schedules ``packed`` and ``packed-lengths`` put all rows into one without padding, told apart by positions that start
+    again, and by cumulative lengths as well. ``invariant`` names the law that ties the outcome to the same rows run alone,
+    unpadded and uncached; ``configurations`` are globs of those that it is asked of.
     """
 
     name: str
@@ -157,6 +178,7 @@ class Workload:
     tasks: tuple[str, ...]
     dtypes: tuple[str, ...]
     invariant: str
+    configurations: tuple[str, ...] = ("*",)
 
     @property
     def longest(self) -> int:
@@ -169,7 +191,8 @@ class Workload:
         A mask is needed for padding, for several tokens on a filled cache, for single tokens on a static cache, and where
         the keys reach the sliding window. Source: transformers/masking_utils.py, ``_ignore_causal_mask_sdpa``.
         """
-        if self.padding != "none" and len(set(self.lengths)) > 1:
+        packed = self.schedule.startswith("packed")
+        if (packed or self.padding != "none") and len(set(self.lengths)) > 1:
             return frozenset({True})
         return frozenset(explicit or (window is not None and keys >= window) for explicit, keys in self._passes())
 
@@ -228,5 +251,13 @@ class Check:
         return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+# Where a checkpoint lies and what wrote it say nothing of what is checked.
+INCIDENTAL: Final = ("checkpoint", "_name_or_path", "transformers_version")
+
+
 def _defining(record: Model | Workload) -> dict[str, Any]:
-    return {key: value for key, value in asdict(record).items() if key not in ("summary", "tier", "suites")}
+    """What defines a record: not its words, not who is asked, and not where it lies."""
+    said = {key: value for key, value in asdict(record).items() if key not in ("summary", "tier", "configurations")}
+    if "config" in said:
+        said["config"] = {key: value for key, value in said["config"].items() if key not in INCIDENTAL}
+    return said

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
+from typing import Final
 
 from matrix.cell import (
     ALONE,
     CALLS,
     COMPUTE_DTYPE,
-    LINEAR_CALLS,
     PHASES,
     RELOADS,
     TIERS,
@@ -19,13 +19,16 @@ from matrix.cell import (
     Condition,
     Configuration,
     Model,
+    Promise,
     Refusal,
     Requirement,
     Workload,
 )
+from matrix.errors import UserError
+from matrix.expression import globs, matches, parse
 from matrix.load import Matrix
 
-Selected = Callable[[Cell], bool]
+ADVICE: Final = "run `python -m matrix list` for all of them"
 
 
 def cells(matrix: Matrix, platform: str, tier: str) -> Iterator[Cell]:
@@ -36,6 +39,27 @@ def cells(matrix: Matrix, platform: str, tier: str) -> Iterator[Cell]:
                 cell = Cell(configuration=configuration, model=model, dtype=dtype, platform=platform)
                 if _belongs(configuration, model, dtype, platform, tier) and any(checks_of(cell, matrix, tier)):
                     yield cell
+
+
+def chosen(matrix: Matrix, platform: str, tier: str, expression: str) -> list[Cell]:
+    """The cells that ``--cells`` asks for.
+
+    Raises:
+        UserError: the expression is malformed, matches no cell, or one of its globs matches none of any tier.
+    """
+    selected = parse(expression)
+    listed = [cell for cell in cells(matrix, platform, tier) if selected(cell)]
+    whole = list(cells(matrix, platform, TIERS[-1]))
+    for glob in globs(expression):
+        if not any(matches(glob, cell) for cell in whole):
+            raise UserError(
+                f"--cells {expression!r}: {glob!r} matches no cell of {platform}: run `python -m matrix list` for all of them"
+            )
+    if not listed:
+        raise UserError(
+            f"--cells {expression!r} matches no cell of {platform}, tier {tier}: run `python -m matrix list` for all of them"
+        )
+    return listed
 
 
 def checks(matrix: Matrix, platform: str, tier: str) -> Iterator[Check]:
@@ -61,6 +85,7 @@ def workloads_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Workload]:
     for workload in matrix.workloads.values():
         asked = any(fnmatchcase(workload.name, pattern) for pattern in cell.configuration.workloads)
         fits = cell.model.task in workload.tasks and cell.dtype in workload.dtypes
+        fits = fits and any(fnmatchcase(cell.configuration.name, pattern) for pattern in workload.configurations)
         if asked and fits and _within(workload.tier, tier):
             yield workload
 
@@ -75,10 +100,16 @@ def refusal_of(cell: Cell, at: str, *, masks: frozenset[bool] = frozenset(), pha
 
 def promised(cell: Cell, phase: str, *, masks: frozenset[bool] = frozenset()) -> tuple[str, ...]:
     """The kernel families of which one must execute in a phase: the first promise whose condition holds."""
+    promise = promise_of(cell, phase, masks=masks)
+    return promise.families if promise else ()
+
+
+def promise_of(cell: Cell, phase: str, *, masks: frozenset[bool] = frozenset()) -> Promise | None:
+    """The first promise whose condition holds in a phase."""
     for promise in cell.configuration.promises:
         if holds(promise.where, cell, masks=masks, phase=phase):
-            return promise.families
-    return ()
+            return promise
+    return None
 
 
 def holds(where: Condition, cell: Cell, *, masks: frozenset[bool], phase: str) -> bool:
@@ -105,15 +136,26 @@ def _each_subject(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[
 
 
 def _calls_of(cell: Cell) -> tuple[str, ...]:
-    if cell.model.architecture != "linear-call":
-        return CALLS
+    """What a configuration names itself, or all that its function can be asked."""
     options = cell.configuration.options
-    every = (*LINEAR_CALLS, COMPUTE_DTYPE) if options.get("load") == "4-bit" else LINEAR_CALLS
+    every = CALLS[cell.model.architecture]
+    if cell.model.architecture == "linear-call" and options.get("load") == "4-bit":
+        every = (*every, COMPUTE_DTYPE)
     return tuple(options.get("subjects", every))
+
+
+def _each_snippet(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    for snippet in cell.configuration.options["snippets"]:
+        yield Check(cell=cell, kind=kind, subject=snippet)
 
 
 def _once(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     yield Check(cell=cell, kind=kind)
+
+
+def _once_for_language_models(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    if cell.model.task == "causal-lm":
+        yield Check(cell=cell, kind=kind)
 
 
 def _each_workload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
@@ -125,12 +167,17 @@ def _each_workload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator
 
 
 def _each_invariant(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
-    windowed = cell.model.window is not None and cell.model.window <= ALONE
-    if refusal_of(cell, "run", masks=frozenset({windowed})):
-        return  # the rows cannot be run alone, so there is nothing to compare with
     for workload in workloads:
-        if not refusal_of(cell, "run", masks=workload.masks(cell.model.window)):
+        alone, own = _masks_alone(cell, workload), workload.masks(cell.model.window)
+        if not refusal_of(cell, "run", masks=alone) and not refusal_of(cell, "run", masks=own):
             yield Check(cell=cell, kind=kind, subject=f"{workload.invariant}:{workload.name}", workload=workload)
+
+
+def _masks_alone(cell: Cell, workload: Workload) -> frozenset[bool]:
+    """Whether the rows of a workload take a mask when each is run whole and alone, as its law compares them."""
+    window, generates = cell.model.window, workload.schedule == "generate"
+    lengths = [length + workload.steps for length in workload.lengths] if generates else [ALONE]
+    return frozenset(window is not None and length >= window for length in lengths)
 
 
 def _each_phase(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
@@ -146,11 +193,6 @@ def _each_reload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[C
         yield Check(cell=cell, kind=kind, subject=subject)
 
 
-def _each_advice(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
-    for subject in cell.configuration.options["snippets"]:
-        yield Check(cell=cell, kind=kind, subject=subject)
-
-
 def _once_trained(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     if cell.model.architecture == TRAINED:
         yield Check(cell=cell, kind=kind)
@@ -158,8 +200,8 @@ def _once_trained(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[
 
 _EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] = {
     "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
-    "calls": _each_subject, "layers": _each_phase, "quality": _once_trained,
-    "reloads": _each_reload, "guide": _each_advice,
+    "calls": _each_subject, "guide": _each_snippet, "padding-cost": _once_for_language_models,
+    "layers": _each_phase, "quality": _once_trained, "reloads": _each_reload,
 }  # fmt: skip
 
 
@@ -171,7 +213,7 @@ def _belongs(configuration: Configuration, model: Model, dtype: str, platform: s
         and _within(model.tier, tier)
         and any(fnmatchcase(model.name, pattern) for pattern in configuration.models)
         and (tier != "quick" or any(fnmatchcase(model.name, pattern) for pattern in configuration.quick))
-        and (not model.suites or configuration.suite in model.suites)
+        and any(fnmatchcase(configuration.name, pattern) for pattern in model.configurations)
     )
 
 

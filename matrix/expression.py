@@ -30,6 +30,16 @@ def parse(text: str, where: str = "--cells") -> Callable[[Cell], bool]:
     return _over_cells(_Parser(text, where).whole())
 
 
+def globs(text: str) -> tuple[str, ...]:
+    """The globs of an expression, in order."""
+    return tuple(token for token in _TOKEN.findall(text) if token not in ("and", "or", "not", "(", ")"))
+
+
+def matches(glob: str, cell: Cell) -> bool:
+    """Whether one glob matches a cell's id or one of its parts."""
+    return _glob(glob)(cell.id)
+
+
 def _over_cells(predicate: Predicate) -> Callable[[Cell], bool]:
     return lambda cell: predicate(cell.id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from matrix.cell import (
     CACHES,
+    CALLS,
     CHECKS,
     DERIVED_CHECKS,
     DTYPES,
@@ -38,6 +39,7 @@ from matrix.table import Table, read
 
 Record = TypeVar("Record")
 FOLDER = Path(__file__).parent
+COMMAND_LINE = ("checkpoint", "trust_remote_code")
 NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
 PLANNED_CHECKS = tuple(check for check in CHECKS if check not in DERIVED_CHECKS)
 
@@ -67,6 +69,8 @@ def load_matrix(folder: Path = FOLDER) -> Matrix:
         _refers(configuration, "models", configuration.models, tuple(models))
         _refers(configuration, "quick", configuration.quick, tuple(models), file="models.toml")
         _refers(configuration, "workloads", configuration.workloads, tuple(workloads))
+    for key, asked in (*_asked("model", models), *_asked("workload", workloads)):
+        _asks(key, asked, tuple(configurations))
     return Matrix(
         configurations=configurations,
         models=models,
@@ -114,6 +118,17 @@ def _refers(
                             f"nothing in {file or f'{key}.toml'}, accepted: globs of {', '.join(known)}")  # fmt: skip
 
 
+def _asked(kind: str, records: Mapping[str, Model] | Mapping[str, Workload]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    yield from ((f"{kind}s.toml: {kind}.{name}", record.configurations) for name, record in records.items())
+
+
+def _asks(where: str, patterns: tuple[str, ...], known: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise UserError(f"{where}.configurations holds {pattern!r}, which matches nothing in configurations.toml, "
+                            f"accepted: globs of {', '.join(known)}")  # fmt: skip
+
+
 def _named(path: Path, key: str, build: Callable[[str, Table], Record]) -> dict[str, Record]:
     table = read(path)
     records = _entries(table, key, build)
@@ -140,8 +155,13 @@ def _model(name: str, table: Table) -> Model:
         seed=table.integer("seed", 0),
         features=table.texts("features", (), accepted=FEATURES),
         config=table.mapping("config"),
-        suites=table.texts("suites", ()),
+        configurations=table.texts("configurations", ("*",)),
     )
+    for key in COMMAND_LINE:
+        if key in model.config:
+            raise table.error("config", f"holds {key}, which only the command line gives: take it out")
+    if model.task == "call" and model.architecture not in CALLS:
+        raise table.error("architecture", f"is {model.architecture!r}, accepted with task 'call': {', '.join(CALLS)}")
     if "sliding-window" in model.features and not _positive(model.config.get("sliding_window")):
         raise table.error("config", "needs sliding_window with feature 'sliding-window': a whole number of at least 1")
     if model.task != "call" and not _positive(model.config.get("vocab_size")):
@@ -167,6 +187,7 @@ def _workload(name: str, table: Table) -> Workload:
         tasks=table.texts("tasks", ("causal-lm",), accepted=tuple(task for task in TASKS if task != "call")),
         dtypes=table.texts("dtypes", DTYPES, accepted=DTYPES),
         invariant=table.text("invariant", accepted=INVARIANTS),
+        configurations=table.texts("configurations", ("*",)),
     )
     for key, problem in _contradictions(workload):
         raise table.error(key, problem)
@@ -178,7 +199,9 @@ def _contradictions(workload: Workload) -> Iterator[tuple[str, str]]:
     schedule, uneven = workload.schedule, len(set(workload.lengths)) > 1
     if schedule == "alone" and workload.padding != "none":
         yield "padding", f"is {workload.padding!r}, 'none' is accepted with schedule = 'alone': each row is a batch of its own"
-    if schedule != "alone" and uneven and workload.padding == "none":
+    if schedule.startswith("packed") and workload.padding != "none":
+        yield "padding", f"is {workload.padding!r}, 'none' is accepted with schedule = {schedule!r}: packing leaves none"
+    if schedule not in ("alone", "packed", "packed-lengths") and uneven and workload.padding == "none":
         yield "padding", "is 'none' though the rows differ in length: use left or right, or schedule = 'alone'"
     if (schedule == "chunked") != bool(workload.chunks):
         yield "chunks", "is for schedule = 'chunked', and required there"
@@ -194,6 +217,14 @@ def _contradictions(workload: Workload) -> Iterator[tuple[str, str]]:
 
 
 def _configuration(name: str, table: Table, promises: dict[str, Promise], refusals: dict[str, Refusal]) -> Configuration:
+    configuration = _read_configuration(name, table, promises, refusals)
+    snippets = configuration.options.get("snippets")
+    if "guide" in configuration.checks and not (isinstance(snippets, list) and snippets):
+        raise table.error("options", "needs snippets with check 'guide': a list of their names")
+    return configuration
+
+
+def _read_configuration(name: str, table: Table, promises: dict[str, Promise], refusals: dict[str, Refusal]) -> Configuration:
     return Configuration(
         name=name,
         summary=table.text("summary"),
@@ -214,8 +245,12 @@ def _configuration(name: str, table: Table, promises: dict[str, Promise], refusa
 
 def _requirement(table: Table) -> Requirement:
     requirement = Requirement(
-        packages=table.texts("packages", ()), capability=table.text("capability", ""), gpus=table.integer("gpus", 0)
-    )
+        packages=table.texts("packages", ()), capability=table.text("capability", ""), gpus=table.integer("gpus", 0),
+        variables=table.mapping("variables"),
+    )  # fmt: skip
+    for name, value in requirement.variables.items():
+        if not isinstance(value, str):
+            raise table.error("variables", f"holds {name} = {value!r}, a string is accepted")
     if requirement.capability and not re.fullmatch(r"\d+\.\d", requirement.capability):
         raise table.error("capability", f"is {requirement.capability!r}, a compute capability such as '8.0' is accepted")
     table.done()
@@ -238,6 +273,7 @@ def _promise(table: Table, architectures: tuple[str, ...], families: tuple[str, 
         where=_condition(table, architectures),
         families=table.texts("families", accepted=families),
         source=table.text("source", ""),
+        advice=table.text("advice", ""),
     )
 
 

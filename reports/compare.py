@@ -48,8 +48,14 @@ class Comparison:
 
     @property
     def worse(self) -> bool:
-        """Something regressed, newly fails, is missing, or an expectation is out of date."""
-        return bool(self.troubles) or any(verdict.worse for verdict in self.verdicts)
+        """Something regressed, newly fails, is missing, an expectation is out of date, or the candidate is not whole."""
+        flawed = not self.candidate.header.complete or self.candidate.damage or self.candidate.hidden_failures
+        return bool(self.troubles or flawed) or any(verdict.worse for verdict in self.verdicts)
+
+    @property
+    def decided(self) -> bool:
+        """Whether any check was compared at all; a new one alone says nothing of what was there before."""
+        return any(verdict.kind not in UNDECIDED | {Kind.ADDED} for verdict in self.verdicts)
 
     @property
     def undecided(self) -> int:
@@ -86,10 +92,10 @@ def compare(baseline: Run, candidate: Run, thresholds: Thresholds) -> Comparison
 
 
 def exit_code(comparison: Comparison, *, fail_on_inconclusive: bool = False) -> int:
-    """0 nothing worse, 1 something is, 3 evidence is insufficient and that was asked to fail."""
+    """0 nothing worse, 1 something is, 3 evidence is insufficient: for some checks and that was asked to fail, or for all."""
     if comparison.worse:
         return 1
-    return 3 if fail_on_inconclusive and comparison.undecided else 0
+    return 3 if comparison.undecided and (fail_on_inconclusive or not comparison.decided) else 0
 
 
 def _refuse_unusable(baseline: Run, candidate: Run) -> None:
@@ -98,6 +104,9 @@ def _refuse_unusable(baseline: Run, candidate: Run) -> None:
             f"{candidate.folder}: ran on {candidate.header.platform!r}, the baseline {baseline.folder} on "
             f"{baseline.header.platform!r}; compare two runs of one platform"
         )
+    if baseline.header.injected:
+        faults = ", ".join(baseline.header.injected)
+        raise UserError(f"{baseline.folder}: ran with injected faults ({faults}), so it is no baseline; name a run without")
     if not baseline.executed:
         raise UserError(f"{baseline.folder}: executed nothing, so it is no baseline; name a run that did")
 

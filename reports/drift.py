@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reports.record import Record
 from reports.statistics import Trend, growth, metrics, size, trend
-from reports.thresholds import Thresholds
+from reports.thresholds import Threshold, Thresholds
 from reports.verdict import Finding, Kind
 
 _KINDS = {
@@ -19,7 +19,15 @@ _KINDS = {
 
 def findings(before: Record, after: Record, thresholds: Thresholds) -> Iterator[Finding]:
     """Everything that differs by more than it may, and what the baseline measured and the candidate did not."""
+    if before.evidence.get("calls") != after.evidence.get("calls"):
+        yield Finding(
+            kind=Kind.NOT_COMPARABLE,
+            reason="other_calls",
+            message="other calls were drawn: the generator or its profile changed",
+        )
+        return
     yield from _errors(before, after, thresholds)
+    yield from _executed(before, after)
     yield from _dispatch(before, after, thresholds)
     yield from _memory(before, after, thresholds)
 
@@ -30,10 +38,26 @@ def _errors(before: Record, after: Record, thresholds: Thresholds) -> Iterator[F
     for name, was in metrics(before).items():
         if name not in now:
             yield _lost(f"the {name} error", "error_missing")
+        elif loosened := _loosened(name, before, after, threshold):
+            yield loosened
         elif (way := trend(was, now[name], threshold)) is not Trend.STEADY:
             reason = "error_not_finite" if way is Trend.BROKE else f"{name}_error"
             message = _error_sentence(name, was, now[name], after)
             yield Finding(kind=_KINDS[way], reason=reason, message=message, size=size(was, now[name]))
+
+
+def _loosened(name: str, before: Record, after: Record, threshold: Threshold) -> Finding | None:
+    """A pass that the recorded numbers do not bear out, or that a much larger tolerance allowed."""
+    was, now = (record.errors.get(f"{name}_tolerance") for record in (before, after))
+    if now is None:
+        return None
+    if after.errors[name] > now and not (was is not None and before.errors[name] > was):
+        message = f"recorded as passed with a {name} error of {after.errors[name]:.2e}, beyond its tolerance of {now:.2e}"
+        return Finding(kind=Kind.NEWLY_FAILING, reason="beyond_tolerance", message=message)
+    if was is not None and trend(was, now, threshold) in (Trend.GREW, Trend.BROKE):
+        message = f"the tolerance of the {name} error went from {was:.2e} to {now:.2e}"
+        return Finding(kind=Kind.REGRESSED, reason="tolerance_grew", message=message, size=size(was, now))
+    return None
 
 
 def _error_sentence(name: str, was: float, now: float, after: Record) -> str:
@@ -45,6 +69,14 @@ def _error_sentence(name: str, was: float, now: float, after: Record) -> str:
 
 def _times(was: float, now: float) -> str:
     return f"{now / was:.3g} times as large" if now > was else f"{was / now:.3g} times smaller"
+
+
+def _executed(before: Record, after: Record) -> Iterator[Finding]:
+    """Of the same calls, as many must be computed and not declined."""
+    was, now = before.evidence.get("executed"), after.evidence.get("executed")
+    if isinstance(was, int) and isinstance(now, int) and now < was:
+        message = f"computed {now} of the calls, {was} before: more are declined"
+        yield Finding(kind=Kind.REGRESSED, reason="more_declined", message=message)
 
 
 def _dispatch(before: Record, after: Record, thresholds: Thresholds) -> Iterator[Finding]:
@@ -99,7 +131,7 @@ def in_bytes(amount: int) -> str:
 
 
 def _lost(what: str, reason: str) -> Finding:
-    return Finding(kind=Kind.INCONCLUSIVE, reason=reason, message=f"the baseline recorded {what}, the candidate did not")
+    return Finding(kind=Kind.MISSING, reason=reason, message=f"the baseline recorded {what}, the candidate did not")
 
 
 def _names(families: frozenset[str]) -> str:

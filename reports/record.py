@@ -35,8 +35,8 @@ FAILING: Final = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT, 
 HOLDING: Final = frozenset({Outcome.PASSED, Outcome.UNEXPECTED_PASS})
 """The check holds, whatever was expected."""
 
-RED: Final = FAILING | {Outcome.REFERENCE_BROKEN, Outcome.UNEXPECTED_PASS}
-"""A run that has one of these is not good."""
+RED: Final = FAILING | {Outcome.REFUSED, Outcome.REFERENCE_BROKEN, Outcome.UNEXPECTED_PASS}
+"""A run that has one of these is not good. A refusal that the matrix expects is a check of its own, which passes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,20 @@ class Record:
         if not isinstance(seen, list | tuple) or not all(isinstance(name, str) for name in seen):
             return None
         return frozenset(seen)
+
+    @property
+    def stack(self) -> tuple[str, ...]:
+        """Frames of a check that ended its process or was interrupted, innermost first, ``file:line function``."""
+        return self._lines("stack")
+
+    @property
+    def output(self) -> tuple[str, ...]:
+        """The last lines that a process said which ended in this check."""
+        return self._lines("output")
+
+    def _lines(self, name: str) -> tuple[str, ...]:
+        kept = self.evidence.get(name)
+        return tuple(line for line in kept if isinstance(line, str)) if isinstance(kept, list | tuple) else ()
 
     @property
     def seconds(self) -> float:

@@ -21,13 +21,18 @@ from reports.compare import Comparison, compare, exit_code
 from reports.record import Outcome, Record
 from reports.render import junit, terminal
 from reports.run import Expectation, Header, Run, Status
-from reports.store import JUNIT, RunWriter, read_run
+from reports.store import JUNIT, RunWriter, latest, read_header, read_run
+from reports.summary import judge
 from reports.thresholds import load_thresholds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What the run is about to do, handed over by the plugin that selects. ``arguments`` reproduce its settings."""
+    """What the run is about to do, handed over by the plugin that selects.
+
+    ``arguments`` reproduce its settings; ``resumed`` is the run that it goes on with, as it was left; ``preflight`` is the
+    record of what was looked at before, in a form that :class:`Record` takes.
+    """
 
     folder: Path
     platform: str
@@ -39,10 +44,15 @@ class Planned:
     checks: tuple[str, ...]
     arguments: tuple[str, ...]
     fingerprint: Mapping[str, Any]
+    resumed: Run | None = None
+    preflight: Mapping[str, Any] | None = None
 
 
 PLANNED: Final = pytest.StashKey[Planned]()
 EXPECTATIONS: Final = pytest.StashKey[tuple[Expectation, ...]]()
+NOTES: Final = pytest.StashKey[list[str]]()
+"""What a reader of the run must know, from whichever plugin saw it."""
+CANNOT_RECORD: Final = 2
 # Test ids end in [<cell id>:<kind>:<subject>], so that a check can be named even when its process died.
 _INSIDE: Final = re.compile(r"\[(?P<cell>[^\[\]:]+):(?P<kind>[^\[\]:]+)(?::(?P<subject>.*))?\]$")
 
@@ -71,12 +81,27 @@ class Recorder:
 
     def __init__(self, planned: Planned, *, narrowed: bool) -> None:
         self.planned, self.narrowed = planned, narrowed
+        self.baseline = _folder(planned.baseline)
         self.writer = RunWriter(planned.folder)
-        self.executed = 0
         self.run: Run | None = None
         self.comparison: Comparison | None = None
         self.troubles: list[str] = []
-        self.writer.begin(self._header(time.time()), planned.fingerprint)
+        self.notes: list[str] = []
+        if planned.resumed is None:
+            self.writer.begin(self._header(time.time()), planned.fingerprint)
+        else:
+            self.notes += _resumed(planned.resumed)
+            self.narrowed = False  # what it plans is settled, whatever is collected now
+            self.writer.resume(planned.resumed)
+        self._record_preflight()
+
+    def _record_preflight(self) -> None:
+        """Once a run, and again where it was resumed on a machine that by then was broken."""
+        carried, resumed = self.planned.preflight, self.planned.resumed
+        if carried is None or (resumed is not None and carried["outcome"] == "passed" and carried["id"] in resumed.records):
+            return
+        command = shlex.join(["python", "-m", "fixtures.readiness", self.planned.platform])
+        self.writer.append(Record(**{**carried, "outcome": Outcome(carried["outcome"]), "command": command, "worker": "main"}))
 
     def _header(self, started: float) -> Header:
         planned = self.planned
@@ -84,8 +109,13 @@ class Recorder:
         return Header(
             id=f"{moment}-{planned.platform}-{socket.gethostname()}-{os.getpid()}", started=started, platform=planned.platform,
             tier=planned.tier, cells=planned.cells, environment=planned.environment, injected=planned.injected,
-            planned=() if self.narrowed else planned.checks, narrowed=self.narrowed,
+            planned=() if self.narrowed else self._plan(planned.checks), narrowed=self.narrowed,
         )  # fmt: skip
+
+    def _plan(self, checks: Iterable[str]) -> tuple[str, ...]:
+        """The checks of a run, preflight before them."""
+        first = (self.planned.preflight["id"],) if self.planned.preflight else ()
+        return (*first, *checks)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """In one process: what was collected is what a narrowed run plans."""
@@ -99,7 +129,7 @@ class Recorder:
 
     def _plan_collected(self, nodeids: Iterable[str]) -> None:
         if self.narrowed:
-            self.writer.update(planned=tuple(check for nodeid in nodeids if (check := check_id(nodeid))))
+            self.writer.update(planned=self._plan(check for nodeid in nodeids if (check := check_id(nodeid))))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the record of a check as it ends."""
@@ -110,8 +140,10 @@ class Recorder:
             "outcome": Outcome(carried["outcome"]), "command": self._command(report.nodeid),
             "worker": getattr(report, "worker_id", "main"),
         })  # fmt: skip
-        self.executed += record.outcome is not Outcome.SKIPPED
-        self.writer.append(record)
+        try:
+            self.writer.append(record)
+        except UserError as error:
+            pytest.exit(f"{error}; make room, then go on with --resume {self.planned.folder}", returncode=CANNOT_RECORD)
 
     def _command(self, nodeid: str) -> str:
         return shlex.join(["pytest", *self.planned.arguments, nodeid])
@@ -120,21 +152,39 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """End the run's folder; a run that did less than it planned is a failure, whatever pytest says."""
         expectations = session.config.stash.get(EXPECTATIONS, ())
-        came_to_its_end = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        self.writer.finish(finished=time.time(), complete=came_to_its_end, expectations=expectations)
-        self.run = read_run(self.planned.folder)
-        self.troubles = list(self._troubles(self.run, expectations))
-        self.writer.attach(JUNIT, junit.of_run(self.run))
-        if self.planned.baseline:
-            self._compare(self.run)
-        if self.troubles and session.exitstatus == pytest.ExitCode.OK:
+        said: list[str] = session.config.stash.get(NOTES, [])
+        self.notes += said
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._nothing_was_left():
+            exitstatus = session.exitstatus = pytest.ExitCode.OK
+        try:
+            self._finish(exitstatus, expectations)
+        except UserError as error:
+            self.troubles.append(f"{error}; what was recorded before is kept")
+        good = not self.troubles and self.run is not None and judge(self.run).good
+        if session.exitstatus == pytest.ExitCode.OK and not good:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
+    def _nothing_was_left(self) -> bool:
+        """Whether the run that this one goes on with had recorded everything, and only was not closed."""
+        return self.planned.resumed is not None and not self.planned.resumed.missing
+
+    def _finish(self, exitstatus: int, expectations: tuple[Expectation, ...]) -> None:
+        came_to_its_end = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        self.writer.finish(finished=time.time(), complete=came_to_its_end, notes=self.notes, expectations=expectations)
+        self.run = read_run(self.planned.folder)
+        self.troubles += self._troubles(self.run, expectations)
+        self.writer.attach(JUNIT, junit.of_run(self.run))
+        if self.baseline:
+            self._compare(self.run, self.baseline)
+
     def _troubles(self, run: Run, expectations: tuple[Expectation, ...]) -> Iterable[str]:
-        if not self.executed:
+        if not run.executed:
             yield f"no check was executed, {len(run.header.planned)} were planned: an empty run proves nothing"
         elif reason := _all_skipped(run):
             yield f"no cell was executed, the first was skipped because {reason}: a run that validates nothing proves nothing"
+        elif run.missing and not run.header.complete:
+            yield (f"the run ended early, {len(run.missing)} of {len(run.header.planned)} planned checks are missing: "
+                   f"go on with `pytest --resume={self.planned.folder}`")  # fmt: skip
         elif run.missing:
             yield (f"{len(run.missing)} of {len(run.header.planned)} planned checks left no record, the first is "
                    f"{run.missing[0]}: a test was removed, deselected or lost")  # fmt: skip
@@ -142,9 +192,9 @@ class Recorder:
             if entry.status is not Status.MATCHED:
                 yield f"expectation {entry.cells!r} ({entry.url}): {entry.message}"
 
-    def _compare(self, run: Run) -> None:
+    def _compare(self, run: Run, baseline: Path) -> None:
         try:
-            self.comparison = compare(read_run(Path(self.planned.baseline)), run, load_thresholds())
+            self.comparison = compare(read_run(baseline), run, load_thresholds())
         except UserError as error:
             self.troubles.append(f"--baseline: {error}")
             return
@@ -166,10 +216,24 @@ class Recorder:
         terminalreporter.write_line(f"recorded in {self.planned.folder}")
 
 
+def _resumed(run: Run) -> Iterable[str]:
+    planned = len(run.header.planned)
+    yield f"it was resumed after it had ended early, with {planned - len(run.missing)} of {planned} planned checks recorded"
+
+
 def _all_skipped(run: Run) -> str:
     """Why the first check of a cell was skipped where all of them were; that packages import does not make a run."""
-    cells = [record for record in run.records.values() if record.check != "imports"]
+    cells = [record for record in run.records.values() if record.check not in ("imports", "preflight")]
     return cells[0].message if cells and all(record.outcome is Outcome.SKIPPED for record in cells) else ""
+
+
+def _folder(baseline: str) -> Path | None:
+    """The folder of the baseline, looked at before anything runs: a slip of the pen must not cost a run."""
+    if not baseline:
+        return None
+    folder = latest(Path("runs")) if baseline == "latest" else Path(baseline)
+    read_header(folder)
+    return folder
 
 
 def check_id(nodeid: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from reports.fields import Fields
-from reports.record import Outcome, Record
+from reports.record import RED, Outcome, Record
 
 SCHEMA: Final = 1
 
@@ -105,6 +105,12 @@ class Run:
     def missing(self) -> tuple[str, ...]:
         """Checks that were planned and left no record."""
         return tuple(id for id in dict.fromkeys(self.header.planned) if id not in self.records)
+
+    @property
+    def hidden_failures(self) -> tuple[str, ...]:
+        """Checks that were first not good and then good: a check that passes the second time is a finding."""
+        red = {record.id for record in self.superseded if record.outcome in RED}
+        return tuple(sorted(id for id in red if self.records[id].outcome not in RED))
 
     @property
     def executed(self) -> int:

@@ -6,7 +6,8 @@ replaced as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -16,20 +17,26 @@ from reports.document import from_text, read_bytes, read_document, reason, to_te
 from reports.fields import Fields, NewerSchema
 from reports.record import Record
 from reports.run import Expectation, Header, Run
+from reports.secrets import hidden, hider
 
 RUN: Final = "run.json"
 ENVIRONMENT: Final = "environment.json"
 RECORDS: Final = "records.jsonl"
+SPOILT: Final = "records.spoilt"
 JUNIT: Final = "junit.xml"
 
 
 class RunWriter:
-    """Writes one run into a folder of its own. Every method raises UserError when the folder cannot be written."""
+    """Writes one run into a folder of its own, the secrets of the environment hidden.
+
+    Every method raises UserError when the folder cannot be written.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._header: Header | None = None
         self._torn = False
+        self._hide = hider()
 
     def begin(self, header: Header, environment: Mapping[str, Any]) -> None:
         """Creates the folder; one that holds a run already is refused, so that nothing recorded is lost."""
@@ -43,19 +50,32 @@ class RunWriter:
             raise UserError(
                 f"{self.folder}: cannot be written: {reason(error)}; name a folder that can be with --run-dir"
             ) from None
-        self.attach(ENVIRONMENT, to_text(environment, indent=1) + "\n")
-        self.attach(RUN, to_text(header.to_tree(), indent=1) + "\n")
+        self.attach(ENVIRONMENT, to_text(hidden(environment, self._hide), indent=1) + "\n")
+        self.attach(RUN, to_text(hidden(header.to_tree(), self._hide), indent=1) + "\n")
+
+    def resume(self, run: Run) -> None:
+        """Goes on with a run that is in the folder. Lines that cannot be read are set aside in a file of their own."""
+        self._header = run.header
+        path = self.folder / RECORDS
+        whole, spoilt = _sorted(read_bytes(path) if path.exists() else b"", path)
+        if spoilt:
+            with _told(path):
+                (self.folder / SPOILT).write_bytes(b"\n".join(spoilt) + b"\n")
+                draft = path.with_name(f"{RECORDS}.part")
+                draft.write_bytes(b"".join(line + b"\n" for line in whole))
+                draft.replace(path)
+        self.update(finished=None, complete=False, expectations=())
 
     def update(self, **changed: Any) -> None:
         """Replaces fields of the header, e.g. ``planned`` once collection is over, and writes run.json again."""
         if self._header is None:
             raise RuntimeError("begin() comes first")
         self._header = replace(self._header, **changed)
-        self.attach(RUN, to_text(self._header.to_tree(), indent=1) + "\n")
+        self.attach(RUN, to_text(hidden(self._header.to_tree(), self._hide), indent=1) + "\n")
 
     def append(self, record: Record) -> None:
         """Adds one record; it is with the operating system when this returns."""
-        line = ("\n" if self._torn else "") + record.to_json() + "\n"
+        line = ("\n" if self._torn else "") + to_text(hidden(record.to_tree(), self._hide)) + "\n"
         self._torn = True  # until all of the line is written: a half line on a full disk must not spoil the next record
         try:
             with (self.folder / RECORDS).open("ab", buffering=0) as file:
@@ -81,10 +101,26 @@ class RunWriter:
         """Writes a file of the folder as a whole: a reader sees the old one or the new one, never half."""
         path, draft = self.folder / name, self.folder / f"{name}.part"
         try:
-            draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+            draft.write_text(self._hide(text), encoding="utf-8", errors="backslashreplace")
             draft.replace(path)
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be written: {reason(error)}") from None
+
+
+def _sorted(content: bytes, path: Path) -> tuple[list[bytes], list[bytes]]:
+    """The lines of a file of records that are records, and those that are not."""
+    lines = [line for line in content.split(b"\n") if line.strip()]
+    spoilt = [line for line in lines if _record(line, str(path), False, []) is None]
+    return [line for line in lines if line not in spoilt], spoilt
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What the operating system refuses, as one line."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {reason(error)}") from None
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

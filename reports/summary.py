@@ -81,6 +81,8 @@ def _not_whole(run: Run) -> list[str]:
     problems = [f"{len(run.missing)} planned and never run"] if run.missing else []
     if not run.header.complete:
         problems.append("ended before its end")
+    if run.hidden_failures:
+        problems.append(f"{len(run.hidden_failures)} passed only when run again")
     if run.damage:
         problems.append(f"{_plural(len(run.damage), 'damaged place')} in its folder")
     return problems
@@ -101,15 +103,12 @@ def remarks(run: Run) -> tuple[str, ...]:
     found += run.damage
     if run.superseded:
         found.append(f"replaced by a later record of the same check: {len(run.superseded)}{_hidden(run)}")
+    found += sorted({str(record.evidence["remark"]) for record in run.records.values() if record.evidence.get("remark")})
     return (*found, *header.notes)
 
 
 def _hidden(run: Run) -> str:
-    """A failure that a later record replaced is named: a check that passes the second time is a finding."""
-    ids = sorted(
-        {record.id for record in run.superseded if record.outcome in RED and run.records[record.id].outcome not in RED}
-    )
-    return f"; first not good, then good: {', '.join(ids)}" if ids else ""
+    return f"; first not good, then good: {', '.join(run.hidden_failures)}" if run.hidden_failures else ""
 
 
 def counts(run: Run) -> Mapping[Outcome, int]:

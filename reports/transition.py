@@ -5,7 +5,7 @@ from __future__ import annotations
 from reports.record import FAILING, HOLDING, Outcome, Record
 from reports.verdict import Finding, Kind
 
-_TAKES_DOWN = frozenset({Outcome.CRASHED, Outcome.TIMED_OUT})
+_TAKES_DOWN = frozenset({Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY, Outcome.IMPORT_FAILED})
 
 
 def of_outcomes(before: Record, after: Record) -> Finding:
@@ -32,7 +32,7 @@ def of_absence(before: Record, why: str) -> Finding:
 
 def of_addition(after: Record) -> Finding:
     """The baseline has no record of a check: a new one that fails is a failure all the same."""
-    if after.outcome in FAILING:
+    if after.outcome in FAILING or after.outcome is Outcome.REFUSED:
         return Finding(kind=Kind.NEWLY_FAILING, reason=after.outcome, message=f"not in the baseline, {_says(after)}")
     if after.outcome is Outcome.REFERENCE_BROKEN:
         return Finding(kind=Kind.INCONCLUSIVE, reason="reference_broken", message=f"not in the baseline, {_says(after)}")

@@ -69,9 +69,10 @@ def of_comparison(comparison: Comparison) -> str:
 
 
 def _of_record(record: Record) -> _Case:
-    detail = "\n".join(
-        line for line in (record.message, record.expectation, f"reproduce: {record.command}" if record.command else "") if line
-    )
+    reproduce = f"reproduce: {record.command}" if record.command else ""
+    stack = ("Python stack, innermost first:", *record.stack) if record.stack else ()
+    output = ("last output:", *record.output) if record.output else ()
+    detail = "\n".join(line for line in (record.message, record.expectation, reproduce, *stack, *output) if line)
     message = f"{words(record.outcome)}: {record.message or record.reason}" if record.outcome in _ELEMENTS else ""
     return _Case(
         classname=_classname(record.id),

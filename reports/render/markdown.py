@@ -10,7 +10,7 @@ from typing import Final
 from reports.compare import Comparison
 from reports.record import RED, Record
 from reports.render import grid, group
-from reports.render.text import plain, seconds, share, title, value
+from reports.render.text import last_words, plain, seconds, share, title, value
 from reports.run import Run
 from reports.summary import failures, judge, nearest, refusals, remarks, seconds_by_phase, skips, words
 from reports.verdict import Kind, Verdict
@@ -100,7 +100,12 @@ def _records(found: group.Group[Record]) -> str:
     record = found.first
     known = f" ({escaped(record.expectation)})" if record.expectation else ""
     told = f"{words(record.outcome)}: {escaped(record.message or record.reason or 'no message')}{known}"
-    lines = [code(record.id), told, *([code(record.command)] if record.command and record.outcome in RED else [])]
+    lines = [
+        code(record.id),
+        told,
+        *map(code, last_words(record, 6, 6)),
+        *([code(record.command)] if record.command and record.outcome in RED else []),
+    ]
     return "<br>".join(lines) + _alike([other.id for other in found.others], found.where)
 
 

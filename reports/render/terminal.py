@@ -11,7 +11,7 @@ from typing import Final, TextIO
 from reports.compare import Comparison
 from reports.record import RED, Record
 from reports.render import grid, group
-from reports.render.text import plain, seconds, share, title, value
+from reports.render.text import last_words, plain, seconds, share, title, value
 from reports.run import Run
 from reports.summary import counts, failures, judge, nearest, refusals, remarks, seconds_by_phase, skips, words
 from reports.verdict import UNDECIDED, WORSE, Kind, Verdict
@@ -154,6 +154,7 @@ def _record(record: Record, page: Page) -> str:
     known = f" [{record.expectation}]" if record.expectation else ""
     sentence = f"{words(record.outcome)}: {record.message or record.reason or 'no message'}{known}"
     lines = [f"  {page.paint(plain(record.id), 'bad' if red else 'open')}", page.wrap(sentence, 4)]
+    lines += [page.wrap(words, 4) for words in last_words(record, *((99, 99) if page.all else (4, 3)))]
     if red and record.command:
         lines.append(page.paint(f"    $ {plain(record.command)}", "quiet"))
     return "\n".join(lines)

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from reports.document import shown
+from reports.record import Record
 from reports.run import Header
 
 
@@ -38,6 +39,12 @@ def value(item: Any) -> str:
     if item is None:
         return "absent"
     return plain(item, 60) if isinstance(item, str) else shown(item)
+
+
+def last_words(record: Record, frames: int, lines: int) -> list[str]:
+    """Where a check was when its process ended, and what it said last: at most so many frames and lines, one sentence each."""
+    told = [f"Python stack: {' < '.join(record.stack[:frames])}"] if record.stack else []
+    return told + ([f"last output: {' | '.join(record.output[-lines:])}"] if record.output else [])
 
 
 def share(item: float) -> str:

@@ -29,19 +29,19 @@ class Nested:
         return {record.id for record in self.run.records.values() if record.outcome == outcome} if self.run else set()
 
 
-def validate(folder: Path, facts: Path, *arguments: str) -> Nested:
-    """One run of the suite in one process, recorded below ``folder``."""
+def validate(folder: Path, facts: Path, *arguments: str, workers: int = 0, seconds: int = SECONDS) -> Nested:
+    """One run of the suite, recorded below ``folder``: in one process, or with workers of its own."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported, in the process that is forked
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     run, output = folder / "run", folder / "output"
-    common = [f"--facts={facts}", "--environment=cpu-tf5", f"--run-dir={run}", "-n0"]
+    common = [f"--facts={facts}", "--environment=cpu-tf5", f"--run-dir={run}", f"-n{workers}"]
     process = context.Process(target=_pytest, args=([*common, *arguments], output))
     process.start()
-    process.join(SECONDS)
+    process.join(seconds)
     if process.is_alive():
         process.kill()
-        raise TimeoutError(f"the nested run did not end within {SECONDS} s: {' '.join(arguments)}")
+        raise TimeoutError(f"the nested run did not end within {seconds} s: {' '.join(arguments)}")
     recorded = read_run(run) if (run / "run.json").exists() else None
     return Nested(exit_code=process.exitcode or 0, output=output.read_text(), run=recorded)
 
@@ -54,7 +54,7 @@ def _pytest(arguments: list[str], output: Path) -> None:
     file = os.open(output, os.O_WRONLY | os.O_CREAT)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115, PTH123  # the descriptor outlives the function
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  # the descriptor outlives the function
     sys.stderr = sys.stdout
     code = pytest.main(arguments)
     sys.stdout.flush()

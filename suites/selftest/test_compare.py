@@ -1,3 +1,5 @@
+"""Two runs are paired by check, and whatever got worse is found."""
+
 from __future__ import annotations
 
 import math
@@ -165,9 +167,39 @@ def test_an_unexpected_pass_counts_though_no_expectation_is_listed() -> None:
 
 
 def test_thin_evidence_is_3_only_where_that_was_asked_to_fail() -> None:
-    found = compared([ONE], [replace(ONE, definition="d2")])
+    found = compared([ONE, TWO], [replace(ONE, definition="d2"), TWO])
 
     assert (exit_code(found), exit_code(found, fail_on_inconclusive=True)) == (0, 3)
+
+
+def test_evidence_for_no_check_at_all_is_3_whether_asked_or_not() -> None:
+    assert exit_code(compared([ONE], [replace(ONE, definition="d2")])) == 3
+
+
+def test_a_candidate_that_ended_early_counts_though_all_it_has_passes() -> None:
+    found = compared([ONE], [ONE])
+    cut = replace(found, candidate=replace(found.candidate, header=replace(found.candidate.header, complete=False)))
+
+    assert exit_code(cut) == 1
+
+
+def test_a_check_that_passes_only_when_run_again_counts() -> None:
+    found = compared([ONE], [ONE])
+    again = replace(found, candidate=replace(found.candidate, superseded=(replace(ONE, outcome=Outcome.FAILED),)))
+
+    assert exit_code(again) == 1
+
+
+def test_a_new_check_that_is_refused_counts() -> None:
+    assert exit_code(compared([ONE], [ONE, replace(TWO, outcome=Outcome.REFUSED)])) == 1
+
+
+def test_a_baseline_with_injected_faults_is_refused() -> None:
+    found = compared([ONE], [ONE])
+    injected = replace(found.baseline, header=replace(found.baseline.header, injected=("mask-dropped",)))
+
+    with pytest.raises(UserError, match="ran with injected faults"):
+        compare(injected, found.candidate, load_thresholds())
 
 
 def test_something_worse_is_1_though_evidence_is_thin_as_well() -> None:

@@ -132,6 +132,11 @@ def test_a_gpu_that_cannot_be_used_ends_the_run() -> None:
         plan(settings(), facts("cuda", problem="the driver is gone"))
 
 
+def test_facts_of_another_platform_end_the_run() -> None:
+    with pytest.raises(UserError, match=r"^--platform is cuda, --facts are of platform cpu: write them with `python -m"):
+        plan(settings(platform="cuda"), facts("cpu"))
+
+
 def test_a_selection_of_nothing_ends_the_run() -> None:
     with pytest.raises(UserError, match=r"^--cells 'nothing' matches no cell of cpu, tier quick: run `python -m matrix list`"):
         plan(settings(cells="nothing"), facts())

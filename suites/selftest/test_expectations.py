@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
-from fixtures.expectations import applies, expected, pytest_handlecrashitem, statuses
+from fixtures.expectations import applies, expected, statuses
 from fixtures.platform import PACKAGES
-from fixtures.selection import PLAN, Plan
+from fixtures.selection import Plan
 from matrix.availability import Facts
 from matrix.expectation import SPECIFIER, Expectation
 from matrix.load import load_expectations
@@ -158,36 +156,6 @@ def test_an_entry_for_a_check_of_a_higher_tier_describes_something() -> None:
     (seen,) = statuses(plan(entry(cells="bf16")), TODAY)
 
     assert "matched" == seen.status
-
-
-# a check whose process dies
-
-
-def crashed(*entries: Expectation) -> Any:
-    """The report that pytest-xdist makes for a dead worker, after the plugin has seen it."""
-    lasting = [dataclasses.replace(known, expires=datetime.date.max) for known in entries]
-    planned = dataclasses.replace(plan(*lasting), checks=(check(),))
-    config = SimpleNamespace(stash=pytest.Stash())
-    config.stash[PLAN] = planned
-    nodeid = f"a.py::b[{check().cell.id}:correct:short]"
-    report = SimpleNamespace(
-        nodeid=nodeid, when="???", failed=True, outcome="failed", longrepr=f"worker 'gw0' crashed while running {nodeid}"
-    )
-    pytest_handlecrashitem(report, SimpleNamespace(config=config))
-    return report
-
-
-def test_a_crash_that_is_known_is_no_failure() -> None:
-    report = crashed(entry(outcome="crashed", message="crashed while running"))
-
-    assert ("skipped", "expected_failure", URL) == (report.outcome, report.check["outcome"], report.check["expectation"])
-
-
-@pytest.mark.parametrize("changes", [{"outcome": "failed"}, {"outcome": "crashed", "message": "other"}, {"cells": "eager"}])
-def test_a_crash_that_is_not_known_is_a_failure(changes: dict[str, Any]) -> None:
-    report = crashed(entry(**{"outcome": "crashed"} | changes))
-
-    assert ("failed", False) == (report.outcome, hasattr(report, "check"))
 
 
 # the suite's own entries

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from fixtures.faults import FAULTS
+from fixtures.faults import FAULTS, flash_attention, quantization
+from suites.selftest import test_flash_attention_faults
 from suites.selftest.nested import ROOT, Nested, validate
 
 # fault -> the cells to look at, a check that must fail, and words that its sentence must hold
@@ -22,6 +24,8 @@ CAUGHT = {
     "eager-instead-of-sdpa": ("llama-tiny and fp32", "sdpa/llama-tiny/fp32/cpu::dispatch[decode]", "executed eager"),
     "window-one-too-wide": ("mistral-tiny and fp32", "eager/mistral-tiny/fp32/cpu::correct[prefill-long]", "float64 oracle"),
     "rotary-in-bf16": ("llama-tiny and fp32", "eager/llama-tiny/fp32/cpu::correct[prefill-long]", "float64 oracle"),
+    "rotary-lost-in-bf16": ("llama-tiny and bf16", "eager/llama-tiny/bf16/cpu::correct[prefill-long]", "explained by rounding"),
+    "switch-ignored": ("gpt2-tiny and fp32", "sdpa-switched/gpt2-tiny/fp32/cpu::switches", "changed nothing"),
     "stale-cache-slot": ("gpt2-tiny and fp32", "eager/gpt2-tiny/fp32/cpu::correct[decode]", "float64 oracle"),
     "padding-mask-lost": ("gpt2-tiny and fp32", "eager/gpt2-tiny/fp32/cpu::correct[left-padding]", "float64 oracle"),
     "refusal-lost": ("gemma2-tiny and fp32", "sdpa/gemma2-tiny/fp32/cpu::refuses[build]", "silently wrong"),
@@ -38,7 +42,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:
-    configurations = "(eager or sdpa or sdpa-flash)"
+    configurations = "(eager or sdpa or sdpa-flash or sdpa-switched)"
     return validate(folder, facts, "--cells", f"{configurations} and {cells}", *arguments)
 
 
@@ -59,6 +63,33 @@ def test_fault_in_a_library_is_found(fault: str, tmp_path: Path, facts: Path) ->
     assert words in broken.run.records[check].message
 
 
+@pytest.mark.parametrize(
+    ("fault", "cells", "check"),
+    [
+        ("mask-dropped", "gpt2-tiny and fp32", "sdpa/gpt2-tiny/fp32/cpu::invariant[padded:left-padding]"),
+        ("stale-cache-slot", "gpt2-tiny and fp32", "sdpa/gpt2-tiny/fp32/cpu::invariant[cached:decode]"),
+        ("mask-dropped", "sdpa-call and fp32", "sdpa/sdpa-call/fp32/cpu::calls[mask]"),
+    ],
+)
+def test_fault_is_found_without_a_reference(fault: str, cells: str, check: str, tmp_path: Path, facts: Path) -> None:
+    """By a law of the cell itself, and by direct calls against their own oracle."""
+    broken = nested(tmp_path, facts, cells, "--inject", fault)
+
+    assert broken.run is not None, broken.output
+    assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
+
+
+def test_promised_package_that_does_not_import_is_found(tmp_path: Path, facts: Path) -> None:
+    broken = json.loads(facts.read_text())
+    broken["packages"]["accelerate"]["error"] = "ImportError: undefined symbol: _ZN3c10"
+    (tmp_path / "facts.json").write_text(json.dumps(broken))
+
+    found = nested(tmp_path, tmp_path / "facts.json", "sdpa-call and fp32", "-k", "imports")
+
+    assert found.run is not None, found.output
+    assert (1, "import_failed") == (found.exit_code, found.run.records["environment/accelerate/any/cpu::imports"].outcome)
+
+
 def test_cells_judged_by_a_broken_baseline_neither_pass_nor_fail(tmp_path: Path, facts: Path) -> None:
     broken = nested(tmp_path, facts, "gpt2-tiny and fp32", "--inject", "padding-mask-lost")
 
@@ -70,8 +101,9 @@ def test_removed_test_is_found(tmp_path: Path, facts: Path) -> None:
     less = nested(tmp_path, facts, "gpt2-tiny and fp32", "--inject", "test-removed")
 
     assert less.run is not None
-    assert (1, 9) == (less.exit_code, len(less.run.missing))
-    assert f"9 of {len(less.run.header.planned)} planned checks left no record" in less.output
+    lost = sum("::dispatch[" in check for check in less.run.header.planned)
+    assert (1, lost) == (less.exit_code, len(less.run.missing))
+    assert f"{lost} of {len(less.run.header.planned)} planned checks left no record" in less.output
 
 
 def test_empty_run_is_found(tmp_path: Path, facts: Path) -> None:
@@ -83,5 +115,8 @@ def test_empty_run_is_found(tmp_path: Path, facts: Path) -> None:
 
 
 def test_every_fault_is_tried() -> None:
-    """Those of bitsandbytes in test_quantization_faults.py."""
-    assert {name for name in FAULTS if not name.startswith("bnb-")} == {*CAUGHT, "test-removed", "empty-run"}
+    """Here, or with the emulated package that it is a fault of."""
+    elsewhere = {*flash_attention.CHANGES, *test_flash_attention_faults.CAUGHT}
+    elsewhere |= {fault.name for fault in quantization.FAULTS}  # in test_quantization_faults.py
+
+    assert set(FAULTS) == {*CAUGHT, *elsewhere, "test-removed", "empty-run"}

@@ -10,37 +10,18 @@ from typing import Any
 import pytest
 
 from fixtures import isolation
-from fixtures.isolation import FACTS, pinned, pytest_cmdline_main, pytest_configure_node, pytest_testnodedown, scope, workers
-from matrix.availability import read_facts
-from matrix.expand import checks
-from matrix.load import load_matrix
-from suites.selftest.samples import facts
-
-
-@pytest.mark.parametrize(
-    ("nodeid", "expected"),
-    [
-        ("suites/attention/test_correctness.py::test_a[sdpa/llama-tiny/bf16/cuda:correct:decode]", "llama-tiny/bf16"),
-        (
-            "suites/attention/test_invariants.py::test_b[eager/llama-tiny/bf16/cuda:invariant:padded:left-padding]",
-            "llama-tiny/bf16",
-        ),
-        ("suites/attention/test_builds.py::test_c[sdpa/llama-tiny/bf16/cuda:builds]", "llama-tiny/bf16"),
-        ("suites/environment/test_imports.py::test_d[environment/torch/any/cpu:imports]", "torch/any"),
-        ("suites/selftest/test_isolation.py::test_e", "suites/selftest/test_isolation.py::test_e"),
-        ("suites/a.py::test_f[a/b-c]", "suites/a.py::test_f[a/b-c]"),
-    ],
+from fixtures.isolation import (
+    FACTS,
+    attached,
+    pinned,
+    pytest_cmdline_main,
+    pytest_configure_node,
+    pytest_testnodedown,
+    workers,
 )
-def test_checks_of_a_model_in_a_dtype_share_a_worker(nodeid: str, expected: str) -> None:
-    """They share references, which are the dearest to make."""
-    assert expected == scope(nodeid)
-
-
-def test_every_planned_check_has_a_scope_of_model_and_dtype() -> None:
-    planned = list(checks(load_matrix(), "cuda", "full"))
-    expected = {f"{check.cell.model.name}/{check.cell.dtype}" for check in planned}
-
-    assert expected == {scope(f"a.py::b[{check.cell.id}:{check.kind}:{check.subject}]") for check in planned}
+from fixtures.readiness import Readiness
+from matrix.availability import read_facts
+from suites.selftest.samples import facts
 
 
 @pytest.mark.parametrize(
@@ -54,6 +35,20 @@ def test_every_planned_check_has_a_scope_of_model_and_dtype() -> None:
 )
 def test_each_worker_has_a_gpu_of_its_own_out_of_those_that_the_caller_allows(visible: str, expected: list[str]) -> None:
     assert expected == [pinned(visible, gpu) for gpu in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--run-dir", "here", "-q"], ["--run-dir=here", "-q"]),
+        (["--baseline=a", "--baseline", "b", "suites"], ["--baseline=a", "--baseline=b", "suites"]),
+        (["--cells", "sdpa", "-n", "2"], ["--cells", "sdpa", "-n", "2"]),
+        (["--run-dir"], ["--run-dir"]),
+    ],
+)
+def test_a_folder_that_an_option_names_is_no_test_path_for_a_worker(given: list[str], expected: list[str]) -> None:
+    """By the time that workers start, the folder of the run exists."""
+    assert expected == attached(given)
 
 
 def node(session: Any, worker: str) -> Any:
@@ -91,12 +86,14 @@ def test_a_cpu_has_two_workers_where_it_has_two_cores(
 
 def config(**changes: Any) -> Any:
     """As pytest hands it over, with xdist installed and the suite's own tests named."""
-    options = {"numprocesses": None, "usepdb": False, "collectonly": False} | changes.pop("options", {})
+    options = {"numprocesses": None, "usepdb": False, "collectonly": False, "maxworkerrestart": None} | changes.pop(
+        "options", {}
+    )
     given = {"run_dir": "", "cache": "", "inject": [], "platform": "auto", "tier": "quick", "cells": "*", "baseline": "",
-             "checkpoint": "", "environment": "", "facts": ""}  # fmt: skip
+             "checkpoint": "", "environment": "", "facts": "", "resume": "", "trust_remote_code": False}  # fmt: skip
     return SimpleNamespace(
         option=SimpleNamespace(**options), stash=pytest.Stash(), getoption=given.__getitem__, args=[str(isolation.__file__)],
-        invocation_params=SimpleNamespace(dir=Path.cwd()),
+        invocation_params=SimpleNamespace(dir=Path.cwd(), args=(), plugins=None), InvocationParams=SimpleNamespace,
         pluginmanager=SimpleNamespace(hasplugin=lambda name: changes.get("xdist", True)),
         **{key: value for key, value in changes.items() if key != "xdist"},
     )  # fmt: skip
@@ -111,7 +108,11 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(platform)
         return facts("cuda", devices=("9.0",) * 3)
 
+    def measured(platform: str, *_: object) -> Readiness:
+        return Readiness(facts=probe(platform), looks=(), seconds=0.0)
+
     monkeypatch.setattr(isolation, "probe", probe)
+    monkeypatch.setattr(isolation, "measured", measured)
     for name in ("CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "HF_HUB_OFFLINE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)

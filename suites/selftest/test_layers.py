@@ -20,6 +20,7 @@ UNDER_TEST = {
     "transformers",
     "accelerate",
     "bitsandbytes",
+    "flash_attn",
     "optimum",
     "onnxruntime",
     "tokenizers",
@@ -33,6 +34,7 @@ INSIDE = {"matrix": set(), "reports": {"scipy", "jinja2", "rich"}, "fixtures": U
 KNOWN = set(sys.stdlib_module_names) | set(LAYERS)
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
 LONGEST = 350
+MARK = "pytest.mark.check"
 
 
 @cache
@@ -135,9 +137,21 @@ def test_every_kind_of_check_has_a_test_in_its_suite() -> None:
     expected = {(kind, entry.suite) for entry in load_matrix().configurations.values() for kind in entry.checks}
     expected |= {("refuses", "attention"), ("imports", "environment")}
     marks = (ast.unparse(mark) for name in SUITES for node in defined(name) for mark in node.decorator_list)
-    held = {ast.literal_eval(mark.removeprefix("pytest.mark.check")) for mark in marks if mark.startswith("pytest.mark.check(")}
+    named = [ast.literal_eval(mark.removeprefix(MARK)) for mark in marks if mark.startswith(f"{MARK}(")]
 
-    assert expected == held
+    assert expected == {(kind, suite) for kind, suite, *_ in named}
+
+
+def test_every_snippet_of_the_guide_has_a_test() -> None:
+    """Or it would be planned and never run; and a test whose snippet is not planned would not run either."""
+    configurations = [entry for entry in load_matrix().configurations.values() if "guide" in entry.checks]
+    planned = [(entry.suite, name) for entry in configurations for name in entry.options["snippets"]]
+    marks = (ast.unparse(mark) for name in SUITES for node in defined(name) for mark in node.decorator_list)
+    named = [ast.literal_eval(mark.removeprefix(MARK)) for mark in marks if mark.startswith(f"{MARK}('guide'")]
+    every = {suite for _, suite, *subject in named if not subject}  # suites whose one test takes all that is planned
+    tested = [(suite, subject) for _, suite, *subjects in named for subject in subjects]
+
+    assert sorted(each for each in planned if each[0] not in every) == sorted(tested)
 
 
 # files

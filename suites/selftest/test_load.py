@@ -144,7 +144,7 @@ def test_a_name_that_an_id_cannot_hold_is_refused(tmp_path: Path, name: str) -> 
         ({"lengths": []}, "lengths is empty, a list of at least one value is accepted"),
         ({"tasks": ["call"]}, "tasks is 'call', accepted: causal-lm, sequence-classification"),
         ({"invariant": "cuasal"},
-         "invariant is 'cuasal', accepted: causal, padded, batched, cached, chunked, greedy; did you mean 'causal'?"),
+         "invariant is 'cuasal', accepted: causal, padded, batched, packed, cached, chunked, greedy; did you mean 'causal'?"),
     ],
 )  # fmt: skip
 def test_a_workload_that_contradicts_itself_is_refused(tmp_path: Path, keys: dict[str, Any], expected: str) -> None:

@@ -12,12 +12,14 @@ import pytest
 from fixtures import measure
 from fixtures.findings import Finding, ReferenceBroken, Refused
 from fixtures.measure import MEASUREMENT, Measurement, outcome_of, refuses
+from fixtures.options import SETTINGS
 from fixtures.selection import PLAN, Plan
 from matrix.cell import Check
 from matrix.errors import UserError
 from matrix.expectation import Expectation
 from reports.record import Outcome, Record
 from suites.selftest.samples import check, facts, matrix
+from suites.selftest.test_environments import settings
 
 URL = "https://example.org/issues/1"
 
@@ -170,6 +172,7 @@ def ended(raised: BaseException | None = None, *entries: Expectation, when: str 
         config=SimpleNamespace(stash=pytest.Stash()),
     )  # fmt: skip
     item.config.stash[PLAN] = plan
+    item.config.stash[SETTINGS] = settings()
     item.stash[MEASUREMENT] = Measurement(check())
     item.stash[MEASUREMENT].errors(rms=0.5)
     outcome = "passed" if raised is None else "skipped" if isinstance(raised, pytest.skip.Exception) else "failed"

@@ -21,7 +21,8 @@ from matrix.cell import Model
 from matrix.errors import UserError
 from matrix.load import load_models
 
-MODELS = {name: model for name, model in load_models().items() if model.task != "call"}
+# Those that only some configurations are asked of are never judged by their logits.
+MODELS = {name: model for name, model in load_models().items() if model.task != "call" and model.configurations == ("*",)}
 CAUSAL = [name for name, model in MODELS.items() if model.task == "causal-lm"]
 STEPS = 40  # from a prompt of 16 tokens, past the windows of 32
 PROMPT = 16

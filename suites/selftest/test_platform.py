@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,7 +49,7 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> Any:
     def probe(asked: str, present: list[str], torch: Any) -> dict[str, Any]:
         monkeypatch.setitem(sys.modules, "torch", torch)
         monkeypatch.setattr(platform, "_package", lambda name, module: WORKING)
-        monkeypatch.setattr(platform, "_gpus_of_the_host", lambda: present)
+        monkeypatch.setattr(platform, "gpus_of_the_host", lambda: present)
         monkeypatch.setattr(platform, "_driver", dict)
         return measure(asked)
 
@@ -155,7 +156,7 @@ def test_gpus_are_seen_by_the_kernels_files_unless_the_caller_hides_them(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(platform.os.path, "exists", files.__contains__)
 
-    assert expected == platform._gpus_of_the_host()
+    assert expected == platform.gpus_of_the_host()
 
 
 # packages
@@ -240,10 +241,16 @@ def test_the_driver_is_described_as_nvidia_smi_tells(
     assert expected == platform._driver()
 
 
-def test_a_machine_without_nvidia_smi_has_no_driver_to_describe(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("written", "expected"), [("6.14.14\n", {"driver_version": "6.14.14"}), (None, {})])
+def test_without_nvidia_smi_the_driver_is_that_of_amd_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str | None, expected: dict[str, str]
+) -> None:
     monkeypatch.setattr(platform.shutil, "which", lambda name: None)
+    monkeypatch.setattr(platform, "AMDGPU", tmp_path / "version")
+    if written:
+        (tmp_path / "version").write_text(written)
 
-    assert {} == platform._driver()
+    assert expected == platform._driver()
 
 
 def test_facts_are_plain_json(probed: Any) -> None:

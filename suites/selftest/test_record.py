@@ -1,3 +1,5 @@
+"""A record survives its way to a file and back, and nothing malformed passes for one."""
+
 from __future__ import annotations
 
 import json
@@ -48,7 +50,8 @@ def test_an_error_that_is_not_finite_survives(number: float) -> None:
 
 
 def test_a_number_of_numpy_is_a_number() -> None:
-    numpy = pytest.importorskip("numpy")
+    import numpy
+
     read = Record.from_json(record(errors={"rms": numpy.float32(0.5)}, memory={"peak": numpy.int64(7)}).to_json())
 
     assert (read.errors["rms"], read.memory["peak"]) == (0.5, 7)

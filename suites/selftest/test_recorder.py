@@ -210,11 +210,11 @@ def test_a_status_that_pytest_gave_is_kept(tmp_path: Path, status: int) -> None:
     assert (status, False) == (ended.exitstatus, loaded(recording).header.complete)
 
 
-def test_a_baseline_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
-    recording, ended = finished(planned(tmp_path / "run", "short", baseline=str(tmp_path / "gone")), report("short"))
+def test_a_baseline_that_cannot_be_read_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="gone: is no folder"):
+        Recorder(planned(tmp_path / "run", "short", baseline=str(tmp_path / "gone")), narrowed=False)
 
-    assert 1 == ended.exitstatus
-    assert recording.troubles[0].startswith(f"--baseline: {tmp_path / 'gone'}")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("outcome", "expected"), [("passed", 0), ("failed", 1)])

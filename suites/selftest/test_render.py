@@ -1,3 +1,5 @@
+"""Pages show what a run or a comparison found, whatever its texts hold."""
+
 from __future__ import annotations
 
 import io

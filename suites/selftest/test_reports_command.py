@@ -1,3 +1,5 @@
+"""``python -m reports`` and its exit codes."""
+
 from __future__ import annotations
 
 import io

@@ -1,3 +1,5 @@
+"""What was recorded is kept, whatever happens to the process or the file."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""One check of two runs gets the verdict that its records bear out."""
+
 from __future__ import annotations
 
 import math
@@ -131,14 +133,30 @@ def test_an_error_that_was_exactly_zero_and_is_large_regresses() -> None:
     assert verdict(record(errors={"rms": 0.0}), record(errors={"rms": 0.01})).kind == Kind.REGRESSED
 
 
-def test_an_error_that_is_no_longer_measured_is_inconclusive() -> None:
+def test_an_error_that_is_no_longer_measured_is_missing() -> None:
     actual = verdict(record(), record(errors={"rms": 4e-3}))
 
-    assert (actual.kind, actual.reason) == (Kind.INCONCLUSIVE, "error_missing")
+    assert (actual.kind, actual.reason) == (Kind.MISSING, "error_missing")
 
 
-def test_a_changed_tolerance_alone_is_unchanged() -> None:
-    assert drifted(rms_tolerance=0.5).kind == Kind.UNCHANGED
+def test_a_tolerance_that_grew_regresses() -> None:
+    assert (Kind.REGRESSED, "tolerance_grew") == (drifted(rms_tolerance=0.5).kind, drifted(rms_tolerance=0.5).reason)
+
+
+def test_a_pass_beyond_its_own_tolerance_fails() -> None:
+    assert drifted(rms=1.0).reason == "beyond_tolerance"
+
+
+def test_other_direct_calls_are_not_comparable() -> None:
+    actual = verdict(record(evidence={"calls": "a"}), record(evidence={"calls": "b"}))
+
+    assert (actual.kind, actual.reason) == (Kind.NOT_COMPARABLE, "other_calls")
+
+
+def test_of_the_same_direct_calls_as_many_must_be_computed() -> None:
+    actual = verdict(record(evidence={"executed": 9}), record(evidence={"executed": 8}))
+
+    assert (actual.kind, actual.reason) == (Kind.REGRESSED, "more_declined")
 
 
 @pytest.mark.parametrize(

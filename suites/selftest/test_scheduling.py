@@ -1,0 +1,112 @@
+"""Checks that share references share a worker, and a check that kills its worker costs nothing else."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fixtures.scheduling import by_reference, running, scope
+from matrix.expand import checks
+from matrix.load import load_matrix
+
+LLAMA = [f"a.py::b[sdpa/llama-tiny/bf16/cpu:correct:{subject}]" for subject in ("short", "long", "decode")]
+GPT2 = ["a.py::b[sdpa/gpt2-tiny/bf16/cpu:correct:short]"]
+
+
+class Worker:
+    """A worker that keeps what it is sent."""
+
+    shutting_down = False
+
+    def __init__(self, name: str) -> None:
+        self.gateway = SimpleNamespace(id=name, spec=SimpleNamespace())
+        self.config = SimpleNamespace(rootpath=None)
+        self.sent: list[int] = []
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        self.sent += indices
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+def scheduled(*workers: Worker) -> Any:
+    """A scheduler that has handed out every check there is."""
+    config: Any = SimpleNamespace(
+        getvalue=lambda name: ["popen"] * len(workers), hook=SimpleNamespace(),
+        option=SimpleNamespace(loadscopereorder=False), rootpath=None,
+    )  # fmt: skip
+    scheduler = by_reference(config, None)
+    for worker in workers:
+        scheduler.add_node(worker)
+        scheduler.add_node_collection(worker, [*LLAMA, *GPT2])
+    scheduler.schedule()
+    return scheduler
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "expected"),
+    [
+        ("suites/attention/test_correctness.py::test_a[sdpa/llama-tiny/bf16/cuda:correct:decode]", "llama-tiny/bf16"),
+        (
+            "suites/attention/test_invariants.py::test_b[eager/llama-tiny/bf16/cuda:invariant:padded:left-padding]",
+            "llama-tiny/bf16",
+        ),
+        ("suites/attention/test_builds.py::test_c[sdpa/llama-tiny/bf16/cuda:builds]", "llama-tiny/bf16"),
+        ("suites/environment/test_imports.py::test_d[environment/torch/any/cpu:imports]", "torch/any"),
+        ("suites/selftest/test_isolation.py::test_e", "suites/selftest/test_isolation.py::test_e"),
+        ("suites/a.py::test_f[a/b-c]", "suites/a.py::test_f[a/b-c]"),
+    ],
+)
+def test_checks_of_a_model_in_a_dtype_share_a_worker(nodeid: str, expected: str) -> None:
+    """They share references, which are the dearest to make."""
+    assert expected == scope(nodeid)
+
+
+def test_every_planned_check_has_a_scope_of_model_and_dtype() -> None:
+    planned = list(checks(load_matrix(), "cuda", "full"))
+    expected = {f"{check.cell.model.name}/{check.cell.dtype}" for check in planned}
+
+    assert expected == {scope(f"a.py::b[{check.cell.id}:{check.kind}:{check.subject}]") for check in planned}
+
+
+# a worker that dies
+
+
+def test_the_check_that_runs_is_the_first_that_has_not_ended() -> None:
+    scopes = {"a": {"1": True, "2": True}, "b": {"3": True, "4": False, "5": False}}
+
+    assert ("4", None) == (running(scopes), running({"a": {"1": True}}))
+
+
+def test_a_check_that_kills_its_worker_is_not_run_again() -> None:
+    """The others of its scope go to the worker that takes its place."""
+    first, second = Worker("gw0"), Worker("gw1")
+    scheduler = scheduled(first, second)
+    scheduler.mark_test_complete(first, 0)
+    died = scheduler.remove_node(first)
+    replacement = Worker("gw2")
+    scheduler.add_node(replacement)
+    scheduler.add_node_collection(replacement, [*LLAMA, *GPT2])
+    scheduler.schedule()
+
+    assert (LLAMA[1], [2]) == (died, [*second.sent[1:], *replacement.sent])
+
+
+def test_a_worker_that_dies_in_its_last_check_leaves_nothing_to_do() -> None:
+    first, second = Worker("gw0"), Worker("gw1")
+    scheduler = scheduled(first, second)
+    for index in (0, 1):
+        scheduler.mark_test_complete(first, index)
+
+    assert (LLAMA[2], 0) == (scheduler.remove_node(first), len(scheduler.workqueue))
+
+
+def test_a_worker_that_ends_with_nothing_left_died_in_no_check() -> None:
+    first, second = Worker("gw0"), Worker("gw1")
+    scheduler = scheduled(first, second)
+    scheduler.mark_test_complete(second, 3)
+
+    assert scheduler.remove_node(second) is None
