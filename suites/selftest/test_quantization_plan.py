@@ -15,6 +15,9 @@ from matrix.errors import UserError
 from matrix.expand import cells, checks
 from matrix.expectation import Expectation
 from matrix.load import load_matrix
+from reports.record import Outcome
+from reports.render.quantization import table
+from suites.selftest.examples import record, run
 from suites.selftest.samples import changed, configuration, facts, matrix, model, packages, written
 from suites.selftest.test_environments import settings
 
@@ -134,3 +137,26 @@ def test_a_package_is_tried_where_a_chosen_cell_needs_it(cells_: str, expected: 
     made = plan(settings(environment="cpu-tf5", cells=cells_), machine)
 
     assert expected == ("bitsandbytes" in [check.cell.model.name for check in made.checks if check.kind == "imports"])
+
+
+# the table
+
+
+def test_the_table_shows_size_error_and_quality_of_what_passed() -> None:
+    said = {"configuration": "bnb-nf4", "nodeid": "suites/quantization/test_x.py::y", "dtype": "bf16"}
+    sizes = {"footprint": 994_944, "implied": 994_688, "loading_peak": 7_897_088}
+    quality = {"perplexity": 4.4842, "perplexity_fp32": 4.3897, "agreement": 0.9971}
+    made = run(
+        record(check="footprint", subject="", memory=sizes, **said),
+        record(subject="a", errors={"rms": 1e-3, "rms_fp32": 0.2}, **said),
+        record(subject="b", errors={"rms": 2e-3, "rms_fp32": 0.1}, **said),
+        record(subject="c", errors={"rms": 9.0, "rms_fp32": 9.0}, outcome=Outcome.FAILED, **said),
+        record(check="quality", subject="", model="llama-trained", errors={"loss": 0.0213}, evidence=quality, **said),
+        record(configuration="sdpa", subject="a"),
+    )
+    expected = "| bnb-nf4 | bf16 | 994,944 | 994,688 | 7,897,088 | 2.0e-03 | 2.0e-01 | +0.0213 | 4.4842 | 4.3897 | 0.9971 |"
+
+    head, _, *lines = table(made, "llama-tiny").splitlines()
+
+    assert (11, [expected]) == (head.count("|") - 1, [line for line in lines if line.startswith("|")])
+    assert "1 checks that did not pass are left out" in lines[-1]
