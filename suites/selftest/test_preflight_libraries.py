@@ -9,22 +9,10 @@ from typing import Any
 import pytest
 
 from fixtures import installation, preflight
-from fixtures.nvidia_smi import Row
 from suites.selftest.samples import facts, packages
-
-GIB = 2**30
-
 from suites.selftest.test_preflight import BEGUN, child
 
-
-def row(index: str = "0", **changes: Any) -> Row:
-    usual = {"uuid": f"GPU-{index}aaaa", "name": "NVIDIA H200", "driver": "580.95", "used": 0, "total": 140 * GIB, "busy": 0,
-             "clock": 1980}  # fmt: skip
-    return Row(index=index, **usual | changes)
-
-
-def looks(found: Any) -> list[tuple[bool | None, str]]:
-    return [(look.ok, look.said) for look in found]
+GIB = 2**30
 
 
 # libraries
