@@ -10,7 +10,7 @@ import pytest
 
 from fixtures import installation, preflight
 from suites.selftest.samples import facts, packages
-from suites.selftest.test_preflight import BEGUN, child
+from suites.selftest.test_preflight import BEGUN, child, looks
 
 GIB = 2**30
 
