@@ -17,5 +17,6 @@ pytest_plugins = [
     "fixtures.limits",
     "fixtures.worker",
     "fixtures.warden",
+    "fixtures.quantization.reference",
     "fixtures.hypothesis_profiles",
 ]

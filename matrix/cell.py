@@ -22,8 +22,12 @@ SCHEDULES: Final = ("prefill", "alone", "packed", "packed-lengths", "decode", "c
 CACHES: Final = ("none", "dynamic", "static")
 PHASES: Final = ("prefill", "padded-prefill", "decode")
 INVARIANTS: Final = ("causal", "padded", "batched", "packed", "cached", "chunked", "greedy")
-# What direct calls of an attention function are about, by the architecture of the model that stands for the function;
-# fixtures/attention_calls.py and fixtures/flash_attention/calls.py draw them.
+# What direct calls of a linear layer of bitsandbytes are about; fixtures/quantization/calls.py draws them.
+LINEAR_CALLS: Final = (
+    "one-row", "many-rows", "changing-rows", "outliers", "not-contiguous", "odd-inputs", "odd-outputs", "zeros",
+)  # fmt: skip
+# What direct calls are about, by the architecture of the model that stands for what is called;
+# fixtures/attention_calls.py and fixtures/flash_attention/calls.py draw those of attention functions.
 CALLS: Final[Mapping[str, tuple[str, ...]]] = {
     "call": (
         "no-mask", "mask", "fully-masked-rows", "mask-of-another-dtype", "mask-and-causal", "one-dimensional-mask",
@@ -33,13 +37,18 @@ CALLS: Final[Mapping[str, tuple[str, ...]]] = {
         "whole", "causal-alignment", "window", "softcap", "alibi", "variable-lengths", "key-value-cache", "split-keys",
         "head-dimensions",
     ),
+    "linear-call": LINEAR_CALLS,
 }  # fmt: skip
 CHECKS: Final = (
     "builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "undeclared-dtype",
-    "padding-cost", "guide", "imports",
+    "padding-cost", "footprint", "weights", "layers", "stateless", "reloads", "quality", "guide", "imports",
 )  # fmt: skip
 # Tokens of the row that is run alone and serves every prefix of it; no workload has a longer row.
 ALONE: Final = 160
+COMPUTE_DTYPE: Final = "compute-dtype"  # one more call, of linear layers that can be told what to compute in
+TRAINED: Final = "llama-trained"  # the architecture of a model that predicts something, so that its quality can be measured
+# What is asked of a model that was saved quantized: fixtures/quantization/reloading.py.
+RELOADS: Final = ("weights", "output", "saved-after-running", "saved-again")
 DERIVED_CHECKS: Final = ("refuses", "imports")  # planned by what is refused or promised, never by name
 FEATURES: Final = (
     "causal-mask", "padding-mask", "sliding-window", "attention-softcap", "final-softcap", "attention-scale",
@@ -97,7 +106,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """One optimization as a user would switch it on. ``dtypes`` says from which tier on each dtype runs."""
+    """One optimization as a user would switch it on. ``dtypes`` says from which tier on each dtype runs.
+
+    ``models`` are globs of the models that it runs on, and ``quick`` of those among them that the quick tier is for.
+    """
 
     name: str
     summary: str
@@ -112,6 +124,7 @@ class Configuration:
     requires: Requirement
     promises: tuple[Promise, ...]
     refusals: tuple[Refusal, ...]
+    quick: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,11 @@ from typing import Final
 from matrix.cell import (
     ALONE,
     CALLS,
+    COMPUTE_DTYPE,
     PHASES,
+    RELOADS,
     TIERS,
+    TRAINED,
     Cell,
     Check,
     Condition,
@@ -128,8 +131,17 @@ def masks_of(phase: str) -> frozenset[bool]:
 
 def _each_subject(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     if not refusal_of(cell, "run", masks=frozenset({False})):
-        for subject in CALLS[cell.model.architecture]:
+        for subject in _calls_of(cell):
             yield Check(cell=cell, kind=kind, subject=subject)
+
+
+def _calls_of(cell: Cell) -> tuple[str, ...]:
+    """What a configuration names itself, or all that its function can be asked."""
+    options = cell.configuration.options
+    every = CALLS[cell.model.architecture]
+    if cell.model.architecture == "linear-call" and options.get("load") == "4-bit":
+        every = (*every, COMPUTE_DTYPE)
+    return tuple(options.get("subjects", every))
 
 
 def _each_snippet(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
@@ -147,6 +159,8 @@ def _once_for_language_models(cell: Cell, kind: str, workloads: list[Workload]) 
 
 
 def _each_workload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    if cell.model.architecture == TRAINED:
+        return  # random rows are nothing that it was trained on: what it says to them hangs on roundings
     for workload in workloads:
         refusal = refusal_of(cell, "run", masks=workload.masks(cell.model.window))
         yield Check(cell=cell, kind="refuses" if refusal else kind, subject=workload.name, workload=workload, refusal=refusal)
@@ -174,9 +188,20 @@ def _each_phase(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Ch
             yield Check(cell=cell, kind=kind, subject=phase)
 
 
+def _each_reload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    for subject in RELOADS:
+        yield Check(cell=cell, kind=kind, subject=subject)
+
+
+def _once_trained(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    if cell.model.architecture == TRAINED:
+        yield Check(cell=cell, kind=kind)
+
+
 _EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] = {
     "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
     "calls": _each_subject, "guide": _each_snippet, "padding-cost": _once_for_language_models,
+    "layers": _each_phase, "quality": _once_trained, "reloads": _each_reload,
 }  # fmt: skip
 
 
@@ -187,6 +212,7 @@ def _belongs(configuration: Configuration, model: Model, dtype: str, platform: s
         and _within(configuration.dtypes[dtype], tier)
         and _within(model.tier, tier)
         and any(fnmatchcase(model.name, pattern) for pattern in configuration.models)
+        and (tier != "quick" or any(fnmatchcase(model.name, pattern) for pattern in configuration.quick))
         and any(fnmatchcase(configuration.name, pattern) for pattern in model.configurations)
     )
 

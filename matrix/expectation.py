@@ -25,7 +25,10 @@ SPECIFIER = re.compile(rf"\s*{_CLAUSE}\s*(?:,\s*{_CLAUSE}\s*)*", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """One known failure. ``versions`` maps a package to a PEP 440 specifier; all must hold for it to apply."""
+    """One known failure. ``versions`` maps a package to a PEP 440 specifier; all must hold for it to apply.
+
+    ``processor`` are features that the processor must have, as /proc/cpuinfo spells them.
+    """
 
     cells: str
     checks: tuple[str, ...]
@@ -35,6 +38,7 @@ class Expectation:
     message: str
     url: str
     expires: datetime.date
+    processor: tuple[str, ...] = ()
 
     def covers(self, check: Check) -> bool:
         """Whether it speaks of this check, its condition left aside."""
@@ -67,6 +71,7 @@ def load_expectation(table: Table) -> Expectation:
         message=table.text("message", ""),
         url=table.text("url"),
         expires=_date(table, "expires"),
+        processor=table.texts("processor", ()),
     )
     if not expectation.url.startswith("https://"):
         raise table.error("url", f"is {expectation.url!r}, the https address of an issue is accepted")

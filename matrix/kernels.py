@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,8 @@ from matrix.table import Table, read
 
 T = TypeVar("T")
 PATH: Final = Path(__file__).parent / "kernels.toml"
+COMPUTED: Final = ("attention", "quantized-linear")
+NOTHING: Final = "(?!)"  # the pattern of what a file does not speak of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +40,13 @@ class KernelRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """One implementation of attention and the names it executes under."""
+    """One implementation of attention, or of what else ``computes`` names, and the names it executes under."""
 
     name: str
     summary: str
     operators: tuple[OperatorRule, ...]
     kernels: tuple[KernelRule, ...]
+    computes: str = "attention"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +60,21 @@ class Bystander:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernels:
-    """Everything of kernels.toml. ``attention`` is the pattern of names that compute attention, whoever claims them."""
+    """Everything of kernels.toml. ``attention`` is the pattern of names that compute attention, whoever claims them.
+
+    ``others`` are such patterns of what else is looked for, by what it computes.
+    """
 
     attention: str
     bystanders: tuple[Bystander, ...]
     families: tuple[Family, ...]
+    others: Mapping[str, str] = field(default_factory=dict)
     _known: dict[tuple[object, ...], Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def about(self, computes: str) -> Kernels:
+        """The table of one thing alone; in that of something else, ``attention`` is the pattern of that."""
+        families = tuple(family for family in self.families if family.computes == computes)
+        return Kernels(attention=self.others.get(computes, self.attention), bystanders=self.bystanders, families=families)
 
     def of_operator(self, name: str, rank: int, platform: str) -> tuple[str, ...]:
         """Families that an operator with a first input of this rank may belong to, in the order of the file."""
@@ -104,6 +116,7 @@ def load_kernels(path: Path = PATH) -> Kernels:
         attention=table.pattern("attention"),
         bystanders=tuple(_bystander(entry) for entry in table.tables("bystander")),
         families=tuple(_family(entry) for entry in table.tables("family")),
+        others={what: table.pattern(what, NOTHING) for what in COMPUTED if what != "attention"},
     )
     table.done()
     names = [family.name for family in kernels.families]
@@ -126,6 +139,7 @@ def _family(table: Table) -> Family:
         summary=table.text("summary"),
         operators=tuple(_operator(entry) for entry in table.tables("operator")),
         kernels=tuple(_kernel(entry) for entry in table.tables("kernel")),
+        computes=table.text("computes", "attention", accepted=COMPUTED),
     )
     table.done()
     if not family.operators and not family.kernels:

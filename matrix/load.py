@@ -67,6 +67,7 @@ def load_matrix(folder: Path = FOLDER) -> Matrix:
     configurations = load_configurations(folder / "configurations.toml", architectures, families)
     for configuration in configurations.values():
         _refers(configuration, "models", configuration.models, tuple(models))
+        _refers(configuration, "quick", configuration.quick, tuple(models), file="models.toml")
         _refers(configuration, "workloads", configuration.workloads, tuple(workloads))
     for key, asked in (*_asked("model", models), *_asked("workload", workloads)):
         _asks(key, asked, tuple(configurations))
@@ -107,12 +108,14 @@ def load_expectations(path: Path = FOLDER / "expectations.toml") -> tuple[Expect
     return entries
 
 
-def _refers(configuration: Configuration, key: str, patterns: tuple[str, ...], known: tuple[str, ...]) -> None:
+def _refers(
+    configuration: Configuration, key: str, patterns: tuple[str, ...], known: tuple[str, ...], *, file: str = ""
+) -> None:
     """A glob that matches nothing would leave its cells out in silence."""
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in known):
             raise UserError(f"configurations.toml: configuration.{configuration.name}.{key} holds {pattern!r}, which matches "
-                            f"nothing in {key}.toml, accepted: globs of {', '.join(known)}")  # fmt: skip
+                            f"nothing in {file or f'{key}.toml'}, accepted: globs of {', '.join(known)}")  # fmt: skip
 
 
 def _asked(kind: str, records: Mapping[str, Model] | Mapping[str, Workload]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -236,6 +239,7 @@ def _read_configuration(name: str, table: Table, promises: dict[str, Promise], r
         requires=_requirement(table.table("requires")),
         promises=tuple(promises[promise] for promise in table.texts("promises", (), accepted=promises)),
         refusals=tuple(refusals[refusal] for refusal in table.texts("refuses", (), accepted=refusals)),
+        quick=table.texts("quick", ("*",)),
     )
 
 

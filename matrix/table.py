@@ -55,9 +55,9 @@ class Table:
         self._check(key, (value,), accepted)
         return value
 
-    def pattern(self, key: str) -> str:
+    def pattern(self, key: str, default: str | None = None) -> str:
         """A regular expression."""
-        pattern = self.text(key)
+        pattern = self.text(key, default)
         try:
             re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:  # the latter two for a{99999999999} and deep nesting

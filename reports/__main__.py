@@ -1,4 +1,4 @@
-"""``python -m reports show RUN`` and ``python -m reports compare BASELINE CANDIDATE``."""
+"""``python -m reports show RUN``, ``compare BASELINE CANDIDATE`` and ``quantization RUN``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final, TextIO
 from matrix.errors import UserError
 from reports.compare import compare, exit_code
 from reports.document import reason
-from reports.render import json, junit, markdown, terminal
+from reports.render import json, junit, markdown, quantization, terminal
 from reports.render.text import plain
 from reports.run import Run
 from reports.store import latest, read_run
@@ -56,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         "--fail-on-inconclusive", action="store_true", help="exit with 3 where evidence is too thin for a verdict"
     )
     both.set_defaults(command=_compare)
+    sizes = commands.add_parser("quantization", help="size, error and quality of the quantized configurations of one run")
+    sizes.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    sizes.add_argument(
+        "--model", metavar="NAME", default="llama-tiny", help="model whose sizes are shown (default: %(default)s)"
+    )
+    sizes.set_defaults(command=_quantization)
     for command in (show, both):
         for name in ("markdown", "junit", "json"):
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
@@ -85,6 +91,11 @@ def _compare(options: argparse.Namespace, out: TextIO) -> int:
     )
     _print(terminal.compared(comparison, _page(options, out)), out)
     return exit_code(comparison, fail_on_inconclusive=options.fail_on_inconclusive)
+
+
+def _quantization(options: argparse.Namespace, out: TextIO) -> int:
+    _print(quantization.table(_run(options.run), options.model), out)
+    return 0
 
 
 def _run(name: str) -> Run:

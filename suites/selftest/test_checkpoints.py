@@ -33,6 +33,7 @@ CONTENT = {
     "falcon-tiny": "58074625da342b2b6c1a7c927244f782e21489e2c33c33f57e6ca82d593b4aaa",
     "mixtral-tiny": "219bfd773b2cbc10ed9be880251453a912a86a5dd9a9d0b53f0be4cfa5e5d7a9",
     "distilbert-tiny": "411878667f2f80f75f242dc76cbb796c12d17aaee20fc2efdeea45dc5b876ac6",
+    "llama-trained": "bdc343336246163ef3bedbf19e03228da176cdda5c19f28c7f71c661419bbe7a",
     "llama-wide-heads": "0f68510c15cb500170117b088ee13343434a5cbe7cb7f144b46e98879d4535da",
     "bloom-tiny": "9420975eafe02bed63e2461bd7656594f663d1f2ea3908e885f05ceccdbbaedf",
 }

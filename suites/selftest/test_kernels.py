@@ -12,6 +12,7 @@ from matrix.kernels import Kernels, family_names, load_kernels
 FAMILIES = {
     "eager", "sdpa-math", "sdpa-flash", "sdpa-efficient", "sdpa-cudnn", "sdpa-overrideable", "flash-attention-2",
     "flash-attention-3", "flash-attention-4", "flex-attention", "aotriton", "composable-kernel", "flash-attention-triton",
+    "bnb-int8", "bnb-4bit-fused", "bnb-4bit-dequantize",
 }  # fmt: skip
 MINIMAL = """
 version = 1

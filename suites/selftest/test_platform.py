@@ -184,7 +184,7 @@ def test_a_package_that_imports_in_a_process_of_its_own_has_no_error(monkeypatch
         platform.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, "", "a warning")
     )
 
-    assert "" == import_error("accelerate")
+    assert "" == import_error("accelerate", "cpu")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_an_import_that_fails_in_a_process_of_its_own_is_one_line(
 ) -> None:
     monkeypatch.setattr(platform.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, status, "", said))
 
-    assert expected == import_error("accelerate")
+    assert expected == import_error("accelerate", "cpu")
 
 
 def test_an_import_that_hangs_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_an_import_that_hangs_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(platform.subprocess, "run", run)
 
-    assert "the import did not end within 120 s" == import_error("accelerate")
+    assert "the import did not end within 120 s" == import_error("accelerate", "cpu")
 
 
 # the driver

@@ -1,0 +1,21 @@
+"""The bitsandbytes section of the GPU inference guide does what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from fixtures.cells import Cells
+from fixtures.measure import Measurement
+from fixtures.quantization import native
+from fixtures.quantization.guide import Place, follow, gpus
+from matrix.cell import Check
+
+
+@pytest.mark.check("guide", "guide-bitsandbytes")
+@pytest.mark.usefixtures("import_seconds")  # faults that are injected are put in before
+def test_the_advice_of_the_guide_holds(check: Check, cells: Cells, device: str, measure: Measurement) -> None:
+    """Its snippets run and quantize; and what it says of Pipeline is measured."""
+    native.require(check.cell.platform)
+    place = Place(checkpoint=cells.checkpoint(check.cell.model), device=device, gpus=0 if device == "cpu" else gpus())
+    with measure.phase("workload"):
+        follow(check.subject, place, measure)

@@ -1,0 +1,95 @@
+"""Each fault of quantized layers turns the suite red, where it should and in the words that a user needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fixtures.faults import FAULTS
+from suites.selftest.nested import ROOT, Nested, validate
+
+# fault -> the cells to look at, a check that must fail, and words that its sentence must hold
+CAUGHT = {
+    "bnb-scales-permuted": (
+        "bnb-nf4-prequantized and llama-tiny", "bnb-nf4-prequantized/llama-tiny/bf16/cpu::correct[prefill-long]",
+        "differ from those of the stored weights",
+    ),
+    "bnb-outliers-dropped": (
+        "bnb-int8 and llama-trained", "bnb-int8/llama-trained/bf16/cpu::dispatch[prefill]",
+        "0 layers computed outlier columns apart",
+    ),
+    "bnb-outliers-kept": (
+        "bnb-int8-threshold-low and llama-trained", "bnb-int8-threshold-low/llama-trained/bf16/cpu::stateless",
+        "something of the calls between was kept",
+    ),
+    "bnb-odd-outputs-zero": (
+        "bnb-int8 and bnb-linear-call", "bnb-int8/bnb-linear-call/bf16/cpu::calls[one-row]",
+        "outputs are further off than rounding",
+    ),
+    "bnb-layer-unquantized": (
+        "bnb-nf4 and llama-tiny", "bnb-nf4/llama-tiny/bf16/cpu::builds",
+        "1 of 14 linear layers were left in full precision: model.layers.1.self_attn.o_proj",
+    ),
+    "bnb-fp4-table-for-nf4": (
+        "bnb-nf4 and llama-trained", "bnb-nf4/llama-trained/bf16/cpu::quality", "nats against fp32",
+    ),
+    "bnb-dequantized-instead": (
+        "bnb-nf4 and llama-trained", "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode]", "bnb-4bit-dequantize",
+    ),
+}  # fmt: skip
+# ... and other checks that the same run must fail, each for itself: no fault hides behind one check alone.
+BESIDES = {
+    "bnb-scales-permuted": "bnb-nf4-prequantized/llama-tiny/bf16/cpu::reloads[weights]",
+    "bnb-outliers-dropped": "bnb-int8/llama-trained/bf16/cpu::quality",
+    "bnb-outliers-kept": "bnb-int8-threshold-low/llama-trained/bf16/cpu::quality",
+    "bnb-layer-unquantized": "bnb-nf4/llama-tiny/bf16/cpu::footprint",
+    "bnb-fp4-table-for-nf4": "bnb-nf4/llama-trained/bf16/cpu::weights",
+}
+
+
+@pytest.fixture(scope="session")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The facts of this machine as the CPU platform, probed once for all nested runs."""
+    path = tmp_path_factory.mktemp("facts") / "facts.json"
+    path.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
+    return path
+
+
+def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:
+    return validate(folder, facts, "--cells", f"{cells} and bf16", *arguments, str(ROOT / "suites" / "quantization"))
+
+
+def test_a_correct_library_is_not_found_wrong(tmp_path: Path, facts: Path) -> None:
+    """nf4 and int8 on random weights and on trained ones, as they are."""
+    clean = nested(tmp_path, facts, "(bnb-nf4 or bnb-int8) and llama-*")
+
+    assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
+
+
+@pytest.mark.parametrize("fault", CAUGHT)
+def test_fault_in_quantized_layers_is_found(fault: str, tmp_path: Path, facts: Path) -> None:
+    cells, check, words = CAUGHT[fault]
+
+    broken = nested(tmp_path, facts, cells, "--inject", fault)
+
+    assert broken.run is not None, broken.output
+    assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
+    assert words in broken.run.records[check].message
+    if fault in BESIDES:
+        assert "failed" == broken.run.records[BESIDES[fault]].outcome
+
+
+def test_a_native_library_that_cannot_be_loaded_is_an_import_that_failed(tmp_path: Path, facts: Path) -> None:
+    """In the library's own words, and never a skip."""
+    broken = nested(tmp_path, facts, "bnb-nf4 and llama-tiny", "--inject", "bnb-library-broken")
+
+    assert broken.run is not None, broken.output
+    assert {"import_failed"} == {record.outcome for record in broken.run.records.values()}
+    assert all("the native library was not loaded" in record.message for record in broken.run.records.values())
+
+
+def test_every_fault_of_quantization_is_tried() -> None:
+    assert {name for name in FAULTS if name.startswith("bnb-")} == {*CAUGHT, "bnb-library-broken"}

@@ -1,0 +1,162 @@
+"""What is planned of quantized cells: kinds of checks, models and tiers, and known failures of a processor."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.expectations import applies
+from fixtures.selection import plan
+from matrix.cell import COMPUTE_DTYPE, LINEAR_CALLS, PLATFORMS, RELOADS, TRAINED
+from matrix.errors import UserError
+from matrix.expand import cells, checks
+from matrix.expectation import Expectation
+from matrix.load import load_matrix
+from reports.record import Outcome
+from reports.render.quantization import table
+from suites.selftest.examples import record, run
+from suites.selftest.samples import changed, configuration, facts, matrix, model, packages, written
+from suites.selftest.test_environments import settings
+
+MATRIX = load_matrix()
+
+
+def ids(platform: str = "cpu", tier: str = "full") -> set[str]:
+    return {check.id for check in checks(MATRIX, platform, tier)}
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("cpu", "bnb-int8/llama-tiny/bf16/cpu::builds"),
+        ("cpu", "bnb-int8/mixtral-tiny/bf16/cpu::footprint"),
+        ("cpu", "bnb-nf4/distilbert-tiny/fp32/cpu::weights"),
+        ("cpu", "bnb-nf4-double-quant/gpt2-tiny/bf16/cpu::layers[decode]"),
+        ("cuda", "bnb-fp4/falcon-tiny/fp16/cuda::correct[left-padding]"),
+        ("cuda", "bnb-int8-threshold-0/llama-trained/bf16/cuda::quality"),
+        ("rocm", "bnb-nf4-prequantized/llama-tiny/bf16/rocm::reloads[saved-again]"),
+        ("cuda", "bnb-nf4/bnb-linear-call/fp32/cuda::calls[compute-dtype]"),
+        ("cuda", "bnb-int8-offload/llama-tiny/bf16/cuda::builds"),
+        ("cpu", "guide-bitsandbytes/llama-trained/fp32/cpu::guide[max-memory]"),
+    ],
+)
+def test_ids_that_baselines_were_recorded_under_stay(platform: str, expected: str) -> None:
+    assert expected in ids(platform)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_decoder_and_the_classifier_are_quantized_in_8_and_4_bits(platform: str) -> None:
+    models = {name: entry for name, entry in MATRIX.models.items() if entry.task != "call"}
+    every = {name for name, entry in models.items() if entry.configurations in (("*",), ("bnb-*", "guide-bitsandbytes"))}
+    for name in ("bnb-int8", "bnb-nf4", "bnb-fp4", "bnb-nf4-double-quant", "bnb-fp4-double-quant", "bnb-int8-threshold-0"):
+        planned = {cell.model.name for cell in cells(MATRIX, platform, "full") if cell.configuration.name == name}
+
+        assert planned - {"bnb-linear-call"} == every
+
+
+def test_quality_is_measured_on_the_trained_model_alone() -> None:
+    measured = [check.cell.model for check in checks(MATRIX, "cuda", "full") if check.kind == "quality"]
+
+    assert {TRAINED} == {entry.architecture for entry in measured}
+
+
+def test_random_rows_are_not_asked_of_the_trained_model() -> None:
+    assert not [name for name in ids() if "llama-trained" in name and "::correct" in name]
+
+
+@pytest.mark.parametrize(("load", "expected"), [("8-bit", LINEAR_CALLS), ("4-bit", (*LINEAR_CALLS, COMPUTE_DTYPE))])
+def test_linear_calls_are_those_that_the_layer_can_be_asked(load: str, expected: tuple[str, ...]) -> None:
+    named = configuration("bnb", suite="quantization", checks=("calls",), options={"load": load})
+    called = model("bnb-linear-call", task="call", architecture="linear-call", config={})
+    planned = checks(matrix(named, models={"bnb-linear-call": called}), "cpu", "quick")
+
+    assert list(expected) == [check.subject for check in planned]
+
+
+def test_a_prequantized_cell_is_asked_all_that_loading_again_can_break() -> None:
+    planned = [check for check in checks(MATRIX, "cpu", "quick") if check.kind == "reloads"]
+    asked = [check.subject for check in planned if check.cell.id == "bnb-int8-prequantized/llama-tiny/bf16/cpu"]
+
+    assert list(RELOADS) == asked
+
+
+def test_a_model_of_one_suite_is_planned_in_no_other() -> None:
+    """The pseudo-models of direct calls belong to the suite whose function is called."""
+    planned = {(cell.configuration.suite, cell.model.name) for cell in cells(MATRIX, "cuda", "headline")}
+
+    assert {"attention"} == {suite for suite, name in planned if name == "sdpa-call"}
+    assert {"quantization"} == {suite for suite, name in planned if name == "bnb-linear-call"}
+
+
+def test_the_quick_tier_is_for_some_models_and_the_full_one_for_all() -> None:
+    named = configuration("fp4", quick=("llama-tiny",))
+    made = matrix(named, models={name: model(name) for name in ("llama-tiny", "gpt2-tiny")})
+    quick, full = ([cell.model.name for cell in cells(made, "cpu", tier)] for tier in ("quick", "full"))
+
+    assert (["llama-tiny"], ["llama-tiny", "gpt2-tiny"]) == (quick, list(dict.fromkeys(full)))
+
+
+def test_a_quick_model_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    document = changed("configurations", ("configuration", "c", "quick"), ["llama*"])
+
+    with pytest.raises(UserError, match=r"configuration\.c\.quick holds 'llama\*', which matches nothing in models\.toml"):
+        load_matrix(written(tmp_path, configurations=document))
+
+
+# the processor
+
+
+def known(**changes: Any) -> Expectation:
+    usual: dict[str, Any] = {
+        "cells": "*", "checks": ("builds",), "platforms": ("cpu",), "versions": {}, "outcome": "failed", "message": "",
+        "url": "https://example.org", "expires": datetime.date(9999, 1, 1),
+    }  # fmt: skip
+    return Expectation(**usual | changes)
+
+
+@pytest.mark.parametrize(
+    ("processor", "has", "expected"),
+    [((), [], True), (("avx512_bf16",), [], False), (("avx512_bf16",), ["avx2", "avx512_bf16"], True)],
+)
+def test_a_known_failure_of_a_processor_is_none_of_another(processor: tuple[str, ...], has: list[str], expected: bool) -> None:
+    assert expected == applies(known(processor=processor), facts(details={"processor_features": has}))
+
+
+# the environment
+
+
+@pytest.mark.parametrize(
+    ("cells_", "expected"), [("sdpa and llama-tiny", False), ("bnb-nf4 and llama-tiny", True), ("*", True)]
+)
+def test_a_package_is_tried_where_a_chosen_cell_needs_it(cells_: str, expected: bool) -> None:
+    """In a process of its own, which takes seconds."""
+    machine = facts(packages=packages(torch="2.13.0", bitsandbytes="0.50.2"))
+    made = plan(settings(environment="cpu-tf5", cells=cells_), machine)
+
+    assert expected == ("bitsandbytes" in [check.cell.model.name for check in made.checks if check.kind == "imports"])
+
+
+# the table
+
+
+def test_the_table_shows_size_error_and_quality_of_what_passed() -> None:
+    said = {"configuration": "bnb-nf4", "nodeid": "suites/quantization/test_x.py::y", "dtype": "bf16"}
+    sizes = {"footprint": 994_944, "implied": 994_688, "loading_peak": 7_897_088}
+    quality = {"perplexity": 4.4842, "perplexity_fp32": 4.3897, "agreement": 0.9971}
+    made = run(
+        record(check="footprint", subject="", memory=sizes, **said),
+        record(subject="a", errors={"rms": 1e-3, "rms_fp32": 0.2}, **said),
+        record(subject="b", errors={"rms": 2e-3, "rms_fp32": 0.1}, **said),
+        record(subject="c", errors={"rms": 9.0, "rms_fp32": 9.0}, outcome=Outcome.FAILED, **said),
+        record(check="quality", subject="", model="llama-trained", errors={"loss": 0.0213}, evidence=quality, **said),
+        record(configuration="sdpa", subject="a"),
+    )
+    expected = "| bnb-nf4 | bf16 | 994,944 | 994,688 | 7,897,088 | 2.0e-03 | 2.0e-01 | +0.0213 | 4.4842 | 4.3897 | 0.9971 |"
+
+    head, _, *lines = table(made, "llama-tiny").splitlines()
+
+    assert (11, [expected]) == (head.count("|") - 1, [line for line in lines if line.startswith("|")])
+    assert "1 checks that did not pass are left out" in lines[-1]
