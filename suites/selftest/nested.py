@@ -36,7 +36,7 @@ def validate(folder: Path, facts: Path, *arguments: str, workers: int = 0, secon
     context.set_forkserver_preload(PRELOADED)
     run, output = folder / "run", folder / "output"
     common = [f"--facts={facts}", "--environment=cpu-tf5", f"--run-dir={run}", f"-n{workers}"]
-    process = context.Process(target=_pytest, args=([*common, *arguments], output))
+    process = context.Process(target=_pytest, args=([*common, *arguments], output, dict(os.environ)))
     process.start()
     process.join(seconds)
     if process.is_alive():
@@ -46,10 +46,12 @@ def validate(folder: Path, facts: Path, *arguments: str, workers: int = 0, secon
     return Nested(exit_code=process.exitcode or 0, output=output.read_text(), run=recorded)
 
 
-def _pytest(arguments: list[str], output: Path) -> None:
-    """What the forked process does: pytest with its output in a file."""
+def _pytest(arguments: list[str], output: Path, environment: dict[str, str]) -> None:
+    """What the forked process does: pytest with its output in a file, in the caller's environment of now."""
     import pytest
 
+    os.environ.clear()
+    os.environ.update(environment)
     os.chdir(ROOT)
     file = os.open(output, os.O_WRONLY | os.O_CREAT)
     os.dup2(file, 1)
