@@ -135,9 +135,7 @@ def test_every_fault_of_a_process_is_tried() -> None:
 
 
 @pytest.mark.slow
-def test_two_hundred_checks_with_twenty_faults_have_those_outcomes_and_no_others(
-    tmp_path: Path, facts: Path, slow: None
-) -> None:
+def test_two_hundred_checks_with_twenty_faults_have_those_outcomes_and_no_others(tmp_path: Path, facts: Path) -> None:
     """In at most the clean time, plus the limits of what hangs, plus 3 seconds a fault."""
     cells, limit = "(llama-tiny or gpt2-tiny) and (fp32 or bf16) and (eager or sdpa or sdpa-math)", 10
     (tmp_path / "clean").mkdir()
