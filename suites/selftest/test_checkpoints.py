@@ -18,7 +18,7 @@ from matrix.cell import Model
 from matrix.errors import UserError
 from matrix.load import load_models
 
-MODELS = {name: model for name, model in load_models().items() if model.task != "call"}
+MODELS = {name: model for name, model in load_models().items() if model.task != "call" and not model.package}
 # Those that only some configurations are asked of are never judged by what they say.
 CAUSAL = [name for name, model in MODELS.items() if model.task == "causal-lm" and model.configurations == ("*",)]
 LLAMA = MODELS["llama-tiny"]
@@ -36,6 +36,7 @@ CONTENT = {
     "llama-trained": "bdc343336246163ef3bedbf19e03228da176cdda5c19f28c7f71c661419bbe7a",
     "llama-wide-heads": "0f68510c15cb500170117b088ee13343434a5cbe7cb7f144b46e98879d4535da",
     "bloom-tiny": "9420975eafe02bed63e2461bd7656594f663d1f2ea3908e885f05ceccdbbaedf",
+    "bert-tiny": "3f9ea1b984c0785c774d84793b0603de5e67c70fdb9e590ef396fe3962a7a889",
 }
 
 
