@@ -14,9 +14,7 @@ from matrix.cell import Check
 
 @pytest.mark.check("guide", "guide-optimum")
 @pytest.mark.usefixtures("import_seconds")  # faults that are injected are put in before
-def test_the_snippet_of_the_guide_runs_where_it_says(
-    check: Check, cells: Cells, tmp_path: Path, measure: Measurement
-) -> None:
+def test_the_snippet_of_the_guide_runs_where_it_says(check: Check, cells: Cells, tmp_path: Path, measure: Measurement) -> None:
     """Loaded from a folder with model.onnx, exported on the fly, and in a pipeline."""
     with measure.phase("build"):
         folder = with_graph(cells.checkpoint(check.cell.model), tmp_path / "checkpoint")
