@@ -123,7 +123,7 @@ def test_another_provider_than_the_cpu_is_outside_too() -> None:
 def test_shape_arithmetic_beyond_the_budget_is_found() -> None:
     small = tuple(node("Gather", CPU, bytes=8, microseconds=1.0) for _ in range(30))
 
-    assert ("nodes-over-budget", f"97 % of the nodes of a pass was spent outside {CUDA}, the budget is 50 %: Gather (30x)") == (
+    assert ("nodes-over-budget", f"97 % of the nodes of a pass was outside {CUDA}, the budget is 50 %: Gather (30x)") == (
         verdict((node(microseconds=99.0), *small))
     )
 
