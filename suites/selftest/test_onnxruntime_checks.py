@@ -19,6 +19,9 @@ from fixtures.selection import plan
 from matrix.cell import Configuration
 from matrix.errors import UserError
 from matrix.load import load_matrix
+from reports.render.onnxruntime import table
+from reports.store import read_run
+from suites.selftest.examples import record, written
 from suites.selftest.samples import facts, packages
 from suites.selftest.test_environments import settings
 
@@ -210,3 +213,22 @@ def test_another_shape_is_declined_in_words_that_name_the_input(words: str | Non
     finding = judge_declined((4, 48), {(3, 48): words})
 
     assert expected == (finding.code if finding else "")
+
+
+# the table of a run
+
+
+def test_a_run_is_told_provider_by_provider(tmp_path: Path) -> None:
+    nodes = {
+        CUDA: {"nodes": 68, "time_us": 750.0, "operators": {"MatMul": 16, "Add": 13, "Reshape": 9, "Softmax": 2}},
+        CPU: {"nodes": 46, "time_us": 250.0, "operators": {"Gather": 10}},
+    }
+    told = record(configuration="ort-cuda", check="dispatch", subject="prefill", evidence={"nodes": nodes, "copies": 2})
+    folder = written(tmp_path / "run", replace(told, nodeid="suites/onnxruntime/test_session.py::x"), started=1.0)
+
+    lines = table(read_run(folder)).splitlines()
+
+    assert ["CUDA", "68", "750", "75 %", "MatMul 16, Add 13, Reshape 9", "2", "passed"] == lines[2].strip("| ").split(" | ")[
+        4:11
+    ]
+    assert ["CPU", "46", "250", "25 %"] == lines[3].split(" | ")[4:8]
