@@ -142,6 +142,20 @@ def test_of_two_that_share_a_module_it_is_told_which_is_on_disk(monkeypatch: pyt
     assert "2 of 2 files are those of onnxruntime 1.30.0; 0 of 2 files are those of onnxruntime-gpu 1.30.0" in actual
 
 
+def test_a_package_that_is_linked_from_a_store_is_not_called_hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As uv installs with --link-mode=symlink."""
+    (tmp_path / "store" / "torch").mkdir(parents=True)
+    (tmp_path / "store" / "torch" / "__init__.py").touch()
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "torch").symlink_to(tmp_path / "store" / "torch")
+    there = [Distribution("torch", "2.11", tmp_path / "site")]
+    monkeypatch.setattr(installation.importlib.metadata, "distributions", lambda: there)
+    monkeypatch.setattr(installation.importlib.util, "find_spec",
+                        lambda module: SimpleNamespace(origin=str(tmp_path / "site" / "torch" / "__init__.py")))  # fmt: skip
+
+    assert [] == installation.shadowed()
+
+
 def test_nothing_of_this_environment_is_there_twice() -> None:
     assert [] == installation.shadowed()
 
