@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import chain
 
 from matrix.cell import TIERS, Configuration, Requirement
 from matrix.errors import UserError
