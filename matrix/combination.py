@@ -45,7 +45,6 @@ def _combination(family: Configuration, other: Configuration) -> Configuration:
         platforms=tuple(platform for platform in family.platforms if platform in other.platforms),
         dtypes={dtype: max(both, key=TIERS.index) for dtype, both in tiers.items()},
         requires=_both(family.requires, other.requires),
-        refusals=(*family.refusals, *other.refusals),
         combined=(family.name, other.name),
     )
 
