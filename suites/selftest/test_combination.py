@@ -21,7 +21,9 @@ FLASH = configuration(
 
 def combined() -> dict[str, object]:
     made = combine({"flash": FLASH, "spread": FAMILY})["spread-flash"]
-    return {name: getattr(made, name) for name in ("suite", "builder", "options", "platforms", "dtypes", "requires", "combined")}
+    return {
+        name: getattr(made, name) for name in ("suite", "builder", "options", "platforms", "dtypes", "requires", "combined")
+    }
 
 
 def test_a_combination_is_what_the_family_is_about_with_the_options_of_both() -> None:

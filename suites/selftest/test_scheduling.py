@@ -34,9 +34,7 @@ class Worker:
         self.shutting_down = True
 
 
-def scheduled(
-    *workers: Worker, collected: tuple[str, ...] = (*LLAMA, *GPT2), several: frozenset[str] = frozenset()
-) -> Any:
+def scheduled(*workers: Worker, collected: tuple[str, ...] = (*LLAMA, *GPT2), several: frozenset[str] = frozenset()) -> Any:
     """A scheduler that has handed out every check there is."""
     config: Any = SimpleNamespace(
         getvalue=lambda name: ["popen"] * len(workers), hook=SimpleNamespace(),
