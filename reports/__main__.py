@@ -1,4 +1,4 @@
-"""``python -m reports show RUN``, ``compare BASELINE CANDIDATE`` and ``quantization RUN``."""
+"""``python -m reports show RUN``, ``compare BASELINE CANDIDATE``, ``quantization RUN`` and ``placement RUN``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final, TextIO
 from matrix.errors import UserError
 from reports.compare import compare, exit_code
 from reports.document import reason
-from reports.render import json, junit, markdown, quantization, terminal
+from reports.render import json, junit, markdown, placement, quantization, terminal
 from reports.render.text import plain
 from reports.run import Run
 from reports.store import latest, read_run
@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="NAME", default="llama-tiny", help="model whose sizes are shown (default: %(default)s)"
     )
     sizes.set_defaults(command=_quantization)
+    places = commands.add_parser("placement", help="where the placed models of one run are, and what copies cost them")
+    places.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    places.set_defaults(command=_placement)
     for command in (show, both):
         for name in ("markdown", "junit", "json"):
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
@@ -95,6 +98,11 @@ def _compare(options: argparse.Namespace, out: TextIO) -> int:
 
 def _quantization(options: argparse.Namespace, out: TextIO) -> int:
     _print(quantization.table(_run(options.run), options.model), out)
+    return 0
+
+
+def _placement(options: argparse.Namespace, out: TextIO) -> int:
+    _print(placement.table(_run(options.run)), out)
     return 0
 
 
