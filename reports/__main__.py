@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from matrix.errors import UserError
+from reports import fleet, merge
 from reports.compare import compare, exit_code
 from reports.document import reason
+from reports.render import fleet as of_fleet
 from reports.render import json, junit, markdown, quantization, terminal
 from reports.render.text import plain
 from reports.run import Run
@@ -62,6 +64,18 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="NAME", default="llama-tiny", help="model whose sizes are shown (default: %(default)s)"
     )
     sizes.set_defaults(command=_quantization)
+    joining = commands.add_parser("merge", help="join shards, and put runs of several environments side by side", epilog=EXITS)
+    joining.add_argument("parts", metavar="PARTS", type=Path, help="folder of the parts; those in one folder are of one run")
+    joining.add_argument("--into", metavar="RUNS", type=Path, required=True, help="folder to write the joined runs to")
+    joining.add_argument(
+        "--expect", metavar="NAME", nargs="+", default=[], help="folders of PARTS of which parts must be there"
+    )
+    joining.add_argument(
+        "--baseline", metavar="RUNS", type=Path, help="folder of trusted runs of the same names, to compare with"
+    )
+    joining.add_argument("--markdown", metavar="F", type=Path, help="also write markdown to file F")
+    joining.add_argument("--all", action="store_true", help="show every entry, however many there are")
+    joining.set_defaults(command=_merge)
     for command in (show, both):
         for name in ("markdown", "junit", "json"):
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
@@ -96,6 +110,16 @@ def _compare(options: argparse.Namespace, out: TextIO) -> int:
 def _quantization(options: argparse.Namespace, out: TextIO) -> int:
     _print(quantization.table(_run(options.run), options.model), out)
     return 0
+
+
+def _merge(options: argparse.Namespace, out: TextIO) -> int:
+    found = fleet.parts(options.parts)
+    joined = {name: merge.joined([read_run(part) for part in parts]) for name, parts in found.items()}
+    runs = {name: merge.write(run, options.into / name) for name, run in joined.items()}
+    together = fleet.fleet(runs, options.expect, options.baseline, load_thresholds())
+    _write(options, {"markdown": lambda: of_fleet.in_markdown(together)})
+    _print(of_fleet.show(together, _page(options, out)), out)
+    return together.exit
 
 
 def _run(name: str) -> Run:

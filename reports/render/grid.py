@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +10,7 @@ from matrix.cell import CHECKS
 from reports.record import HOLDING, RED, Record
 from reports.verdict import UNDECIDED, Verdict
 
+Runs = Mapping[str, Sequence[Record]]
 LEGEND: Final = "open: neither good nor bad (skipped, refused, expected to fail; in a comparison undecided or known)"
 
 
@@ -57,6 +58,15 @@ def of_records(records: Iterable[Record]) -> Grid:
     """The table of one run; a check that was skipped, refused or expected to fail is open."""
     return _grid(
         (record.configuration, record.check, record.outcome in RED, record.outcome not in RED | HOLDING) for record in records
+    )
+
+
+def of_runs(runs: Runs) -> Grid:
+    """The table of several runs: a column for each."""
+    return _grid(
+        (record.configuration, name, record.outcome in RED, record.outcome not in RED | HOLDING)
+        for name, records in runs.items()
+        for record in records
     )
 
 
