@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +71,12 @@ def parts(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def fleet(runs: Mapping[str, Run], expected: Iterable[str], baseline: Path | None, thresholds: Thresholds) -> Fleet:
-    """Each run compared with the baseline's of its name, judged alone where there is none; what is expected, or the
-    baseline has, and did not come is missing.
+def fleet(runs: Mapping[str, Run], expected: Collection[str], baseline: Path | None, thresholds: Thresholds) -> Fleet:
+    """Each run compared with the baseline's of its name, judged alone where there is none. What is expected and did not come
+    is missing; where nothing is said to be expected, that is what the baseline has.
     """
     earlier = _runs(baseline) if baseline else {}
-    names = sorted({*runs, *expected, *earlier})
+    names = sorted({*runs, *(expected or earlier)})
     return Fleet(members=tuple(_member(name, runs.get(name), earlier.get(name), thresholds) for name in names))
 
 

@@ -43,6 +43,7 @@ def ended_early(folder: Path, *kept: str, plan: tuple[str, ...] = ("first", "sec
     ("header", "known", "environment", "expected"),
     [
         ({}, (FIRST.id, SECOND.id, "more"), ENVIRONMENT, None),
+        ({"planned": ("environment/machine/any/cuda::preflight", FIRST.id)}, (FIRST.id,), ENVIRONMENT, None),
         ({}, (FIRST.id, SECOND.id), ENVIRONMENT | {"host": {"cores": 64}}, None),
         ({"planned": ()}, (), ENVIRONMENT, "it ended before it had planned anything: start a new run"),
         ({}, (FIRST.id,), ENVIRONMENT, f"1 of its checks are no longer planned, such as {SECOND.id}: start a new run"),
