@@ -22,10 +22,7 @@ def written(order: Order) -> str:
         "name": "validate",
         "on": _events(order),
         "permissions": {"contents": "read"},
-        "concurrency": {
-            "group": "validate-${{ github.ref }}",
-            "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
-        },
+        "concurrency": {"group": "validate-${{ github.ref }}"},
         "jobs": jobs | {"report": _report(order, list(jobs))},
     }
     return order.notice + dumped(tree)
