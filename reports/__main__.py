@@ -117,7 +117,8 @@ def _merge(options: argparse.Namespace, out: TextIO) -> int:
     joined = {name: merge.joined([read_run(part) for part in parts]) for name, parts in found.items()}
     runs = {name: merge.write(run, options.into / name) for name, run in joined.items()}
     together = fleet.fleet(runs, options.expect, options.baseline, load_thresholds())
-    _write(options, {"markdown": lambda: of_fleet.in_markdown(together)})
+    if options.markdown is not None:
+        _write_file("--markdown", options.markdown, of_fleet.in_markdown(together))
     _print(of_fleet.show(together, _page(options, out)), out)
     return together.exit
 
@@ -134,12 +135,15 @@ def _page(options: argparse.Namespace, out: TextIO) -> terminal.Page:
 def _write(options: argparse.Namespace, renderers: dict[str, Callable[[], str]]) -> None:
     for name, render in renderers.items():
         path: Path | None = getattr(options, name)
-        if path is None:
-            continue
-        try:
-            path.write_text(render(), encoding="utf-8", errors="backslashreplace")
-        except (OSError, ValueError) as error:
-            raise UserError(f"--{name} {path}: cannot be written: {reason(error)}") from None
+        if path is not None:
+            _write_file(f"--{name}", path, render())
+
+
+def _write_file(option: str, path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{option} {path}: cannot be written: {reason(error)}") from None
 
 
 def _print(text: str, out: TextIO) -> None:

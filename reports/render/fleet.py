@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports.fleet import Fleet, Member
+from reports.record import Record
 from reports.render import grid, markdown, terminal
 from reports.render.text import plain
 
@@ -47,5 +48,5 @@ def _markdown(fleet: Fleet, limit: int) -> Iterator[str]:
         yield f"\n# {markdown.escaped(member.name)}\n\n{page}"
 
 
-def _records(fleet: Fleet) -> grid.Runs:
+def _records(fleet: Fleet) -> dict[str, tuple[Record, ...]]:
     return {member.name: tuple(member.run.records.values()) for member in fleet.members if member.run is not None}

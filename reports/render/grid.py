@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,6 @@ from matrix.cell import CHECKS
 from reports.record import HOLDING, RED, Record
 from reports.verdict import UNDECIDED, Verdict
 
-Runs = Mapping[str, Sequence[Record]]
 LEGEND: Final = "open: neither good nor bad (skipped, refused, expected to fail; in a comparison undecided or known)"
 
 
@@ -61,19 +60,19 @@ def of_records(records: Iterable[Record]) -> Grid:
     )
 
 
-def of_runs(runs: Runs) -> Grid:
-    """The table of several runs: a column for each."""
-    return _grid(
-        (record.configuration, name, record.outcome in RED, record.outcome not in RED | HOLDING)
-        for name, records in runs.items()
-        for record in records
-    )
-
-
 def of_verdicts(verdicts: Iterable[Verdict]) -> Grid:
     """The table of a comparison; a verdict that cannot be given is open, and so is a known loss."""
     return _grid(
         (item.configuration, item.check, item.worse, item.kind in UNDECIDED or bool(item.accepted)) for item in verdicts
+    )
+
+
+def of_runs(runs: Mapping[str, Iterable[Record]]) -> Grid:
+    """The table of several runs, a column a run by its name."""
+    return _grid(
+        (record.configuration, name, record.outcome in RED, record.outcome not in RED | HOLDING)
+        for name, records in runs.items()
+        for record in records
     )
 
 
