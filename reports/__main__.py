@@ -1,4 +1,4 @@
-"""``python -m reports show RUN``, ``compare BASELINE CANDIDATE`` and ``quantization RUN``."""
+"""``python -m reports show RUN``, ``compare BASELINE CANDIDATE``, ``quantization RUN`` and ``placement RUN``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reports import fleet, merge
 from reports.compare import compare, exit_code
 from reports.document import reason
 from reports.render import fleet as of_fleet
-from reports.render import json, junit, markdown, quantization, terminal
+from reports.render import json, junit, markdown, placement, quantization, terminal
 from reports.render.text import plain
 from reports.run import Run
 from reports.store import latest, read_run
@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     joining.add_argument("--markdown", metavar="F", type=Path, help="also write markdown to file F")
     joining.add_argument("--all", action="store_true", help="show every entry, however many there are")
     joining.set_defaults(command=_merge)
+    places = commands.add_parser("placement", help="where the placed models of one run are, and what copies cost them")
+    places.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    places.set_defaults(command=_placement)
     for command in (show, both):
         for name in ("markdown", "junit", "json"):
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
@@ -121,6 +124,11 @@ def _merge(options: argparse.Namespace, out: TextIO) -> int:
         _write_file("--markdown", options.markdown, of_fleet.in_markdown(together))
     _print(of_fleet.show(together, _page(options, out)), out)
     return together.exit
+
+
+def _placement(options: argparse.Namespace, out: TextIO) -> int:
+    _print(placement.table(_run(options.run)), out)
+    return 0
 
 
 def _run(name: str) -> Run:

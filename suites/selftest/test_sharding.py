@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.scheduling import together
+from fixtures.scheduling import scope
 from fixtures.selection import plan
-from fixtures.sharding import divided, durations, grouped, part, shard, weights
+from fixtures.sharding import divided, durations, grouped, part, shard, together, weights
 from matrix.cell import Check
 from matrix.errors import UserError
 from reports import recorder
@@ -146,4 +146,6 @@ def test_durations_of_no_run_end_the_run(tmp_path: Path) -> None:
 
 
 def test_what_shares_a_worker_shares_a_shard() -> None:
-    assert "llama-tiny/bf16" == together(check(dtype="bf16"))
+    made = check(dtype="bf16")
+
+    assert scope(f"a.py::b[{made.cell.id}:correct:short]") == together(made)
