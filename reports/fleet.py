@@ -52,9 +52,12 @@ class Fleet:
     @property
     def sentence(self) -> str:
         """The verdict of all."""
-        bad = [member.name for member in self.members if member.exit]
-        count = len(self.members)
-        return f"NOT GOOD: {', '.join(bad)}; {count - len(bad)} of {count} runs are good." if bad else f"GOOD: {count} runs."
+        names = ", ".join(member.name for member in self.members if member.exit)
+        good = sum(not member.exit for member in self.members)
+        count = f"{good} of {len(self.members)} runs {'is' if good == 1 else 'are'} good"
+        if self.exit == 1:
+            return f"NOT GOOD: {names or 'no run came back'}; {count}."
+        return f"NOT ALL IS DECIDED: {names}; {count}." if self.exit else f"GOOD: {count}."
 
 
 def parts(folder: Path) -> dict[str, list[Path]]:

@@ -163,7 +163,7 @@ def test_parts_in_one_folder_are_of_one_run_and_the_others_are_beside_it(fleet: 
     code, out, _ = command("merge", fleet / "parts", "--into", fleet / "runs")
 
     assert (1, True, False) == (code, read_run(fleet / "runs/whole").whole, read_run(fleet / "runs/half").whole)
-    assert out.startswith("NOT GOOD: half; 1 of 2 runs are good.\n")
+    assert out.startswith("NOT GOOD: half; 1 of 2 runs is good.\n")
 
 
 def test_a_run_of_which_nothing_came_back_is_missing_where_it_is_expected(fleet: Path) -> None:
@@ -207,6 +207,15 @@ def test_a_run_that_got_worse_is_shown(fleet: Path) -> None:
 
     assert 1 == code
     assert "Newly failing:" in out
+
+
+def test_a_run_of_which_nothing_can_be_decided_is_said_to_be_undecided(tmp_path: Path) -> None:
+    recorded(tmp_path / "before" / "whole", run(*RECORDS))
+    recorded(tmp_path / "after" / "whole", run(*(dataclasses.replace(item, definition="d2") for item in RECORDS)))
+    command("merge", tmp_path / "before", "--into", tmp_path / "trusted")
+    code, out, _ = command("merge", tmp_path / "after", "--into", tmp_path / "runs", "--baseline", tmp_path / "trusted")
+
+    assert (3, "NOT ALL IS DECIDED: whole; 0 of 1 runs are good.") == (code, out.splitlines()[0])
 
 
 @pytest.mark.parametrize(("folder", "said"), [("gone", "gone: is no folder"), ("parts", "holds a run already")])

@@ -19,20 +19,20 @@ from suites.selftest.cluster import Cluster, cluster, missing
 CELLS = "(gpt2-tiny or falcon-tiny or llama-tiny) and (fp32 or bf16) and (eager or sdpa)"
 NAME = "cpu-tf5-node"
 SHARDS = 3
+NEEDS_SLURM = pytest.mark.skipif(bool(missing()), reason=missing())
 START = f"{sys.executable} -m pytest --platform={{platform}} --environment={{environment}} -n0"
-RUNNER = f'version = 1\n[runner.node]\nsummary = "one core"\nplatform = "cpu"\nshards = {SHARDS}\nminutes = 20\n'
+RUNNER = (
+    f'version = 1\n[runner.node]\nsummary = "one core"\nplatform = "cpu"\nshards = {SHARDS}\nminutes = 20\nslurm = ["%s"]\n'
+)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(missing()), reason=missing())
+@NEEDS_SLURM
 def test_a_shard_whose_node_dies_goes_on_elsewhere_and_the_whole_is_what_one_machine_records(tmp_path: Path) -> None:
     alone = recorded_by_one_machine(tmp_path / "alone")
     script, folder = written(tmp_path), tmp_path / "validation"
     with cluster(tmp_path / "cluster", "first", "second") as slurm:
-        submitted = subprocess.Popen(
-            ["bash", script, folder], cwd=ROOT, env=slurm.environment, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        submitted = started(slurm, script, folder)
         killed = kill_in_the_middle(slurm, "second", folder)
         output, _ = submitted.communicate(timeout=900)
         restarts = slurm.restarts(NAME)
@@ -46,19 +46,38 @@ def test_a_shard_whose_node_dies_goes_on_elsewhere_and_the_whole_is_what_one_mac
     assert (0, 0) == (exit_code(comparison), comparison.undecided)
 
 
+@pytest.mark.slow
+@NEEDS_SLURM
+def test_a_shard_that_is_not_put_back_into_the_queue_is_missing(tmp_path: Path) -> None:
+    folder = tmp_path / "validation"
+    with cluster(tmp_path / "cluster", "first", "second") as slurm:
+        submitted = started(slurm, written(tmp_path, slurm="--no-requeue"), folder)
+        kill_in_the_middle(slurm, "second", folder)
+        output, _ = submitted.communicate(timeout=900)
+    joined = read_run(folder / "joined" / NAME)
+
+    assert (1, False, False) == (submitted.returncode, joined.whole, joined.header.complete), output
+    assert "planned and never run" in output
+    assert len(joined.header.planned) == len(joined.records) + len(joined.missing)
+
+
+def started(slurm: Cluster, script: Path, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["bash", script, folder], cwd=ROOT, env=slurm.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
 def recorded_by_one_machine(folder: Path) -> Run:
     command = START.format(platform="cpu", environment="cpu-tf5").split()
     subprocess.run([*command, f"--cells={CELLS}", f"--run-dir={folder / NAME}"], cwd=ROOT, capture_output=True, timeout=600)
     return read_run(folder / NAME)
 
 
-def written(folder: Path) -> Path:
+def written(folder: Path, slurm: str = "--cpus-per-task=1") -> Path:
     """The script as ``python -m matrix ci slurm`` writes it, balanced by and compared with what one machine recorded."""
-    (folder / "runners.toml").write_text(RUNNER)
-    options = {
-        "--runners": folder / "runners.toml", "--environment": "cpu-tf5", "--cells": CELLS, "--start": START,
-        "--baseline": folder / "alone",
-    }  # fmt: skip
+    (folder / "runners.toml").write_text(RUNNER % slurm)
+    options = {"--runners": folder / "runners.toml", "--environment": "cpu-tf5", "--cells": CELLS, "--start": START}
+    options |= {"--baseline": folder / "alone"} if (folder / "alone").exists() else {}
     command = [sys.executable, "-m", "matrix", "ci", "slurm", *(f"{name}={value}" for name, value in options.items())]
     (folder / "submit.sh").write_text(subprocess.check_output(command, cwd=ROOT, text=True))
     return folder / "submit.sh"
