@@ -19,6 +19,7 @@ from matrix.load import load_matrix
 from matrix.runner import RUNNERS, load_runners
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
+_ENDS_QUOTES: Final = re.compile(r"[\"`\\\n]")
 _WRITERS: Final[dict[str, tuple[Callable[[Order], str], str]]] = {
     "github": (github.written, github.START),
     "gitlab": (gitlab.written, gitlab.START),
@@ -63,6 +64,8 @@ def run(options: argparse.Namespace) -> int:
     parse(options.cells)
     if not _NAME.fullmatch(options.name):
         raise UserError(f"--name is {options.name!r}, accepted: at most 20 small letters, digits and dashes")
+    if _ENDS_QUOTES.search(options.baseline):
+        raise UserError(f"--baseline is {options.baseline!r}, accepted: a path without quotes, backslashes and line breaks")
     found = tasks(
         load_matrix().environments.values(), load_runners(options.runners).values(), options.environment, options.runner
     )

@@ -51,7 +51,7 @@ class Order:
     @property
     def notice(self) -> str:
         """The first lines of a generated file."""
-        return f"# Written by `{self.command}`: write it again rather than edit it.\n"
+        return f"# Written by `{' '.join(self.command.split())}`: write it again rather than edit it.\n"
 
 
 def tasks(

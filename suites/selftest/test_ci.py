@@ -168,6 +168,10 @@ def test_what_starts_the_suite_can_be_another_command(written: Any) -> None:
     assert "tox" not in text.split("set -euo pipefail")[1]
 
 
+def test_what_writes_a_file_is_one_line_of_it(written: Any) -> None:
+    assert written("github", "--cells=sdpa\nand llama*").splitlines()[1] == "name: validate"
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -178,6 +182,7 @@ def test_what_starts_the_suite_can_be_another_command(written: Any) -> None:
         (("--cells", "sdpa and"), "--cells 'sdpa and': a glob is expected at the end"),
         (("--start", "run {what}"), "--start is 'run {what}', accepted in braces: {environment}, {platform}"),
         (("--image", "{"), "--image is '{', accepted in braces"),
+        (("--baseline", 'a"b'), "--baseline is 'a\"b', accepted: a path without quotes, backslashes and line breaks"),
         (("--name", "A_b"), "--name is 'A_b', accepted: at most 20 small letters, digits and dashes"),
     ],
 )
