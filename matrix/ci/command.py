@@ -20,6 +20,7 @@ from matrix.runner import RUNNERS, load_runners
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 _ENDS_QUOTES: Final = re.compile(r"[\"`\\\n]")
+_ONLY: Final = {"image": ("gitlab", "kubernetes"), "name": ("kubernetes",)}
 _WRITERS: Final[dict[str, tuple[Callable[[Order], str], str]]] = {
     "github": (github.written, github.START),
     "gitlab": (gitlab.written, gitlab.START),
@@ -49,8 +50,12 @@ def add(commands: Any) -> None:
         "--start", default="", metavar="COMMAND",
         help="what starts the suite, with {environment} and {platform} in it (default: through tox; on Kubernetes pytest)",
     )  # fmt: skip
-    parser.add_argument("--image", default="", metavar="IMAGE", help="container image, with {environment} in it")
-    parser.add_argument("--name", default="validate", help="of this validation, where several share a volume")
+    parser.add_argument(
+        "--image", default="", metavar="IMAGE", help="of containers, with {environment} in it (gitlab, kubernetes)"
+    )
+    parser.add_argument(
+        "--name", default="", help="of this validation, where several share a volume (kubernetes; default: validate)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -62,26 +67,25 @@ def run(options: argparse.Namespace) -> int:
     """
     write, start = _WRITERS[options.system]
     parse(options.cells)
-    if not _NAME.fullmatch(options.name):
-        raise UserError(f"--name is {options.name!r}, accepted: at most 20 small letters, digits and dashes")
-    if _ENDS_QUOTES.search(options.baseline):
-        raise UserError(f"--baseline is {options.baseline!r}, accepted: a path without quotes, backslashes and line breaks")
+    _refuse(options)
     found = tasks(
         load_matrix().environments.values(), load_runners(options.runners).values(), options.environment, options.runner
     )
     order = Order(
         tasks=found, tier=options.tier, cells=options.cells, baseline=options.baseline, start=options.start or start,
-        image=options.image, name=options.name, command=shlex.join(["python", "-m", "matrix", *options.arguments]),
+        image=options.image, name=options.name or "validate",
+        command=shlex.join(["python", "-m", "matrix", *options.arguments]),
     )  # fmt: skip
-    _refuse_unknown(order)
     sys.stdout.write(write(order))
     return 0
 
 
-def _refuse_unknown(order: Order) -> None:
-    """Templates name nothing that is not known."""
-    for option, template in (("--start", order.start), ("--image", order.image)):
-        try:
-            template.format(environment="", platform="")
-        except (KeyError, IndexError, ValueError):
-            raise UserError(f"{option} is {template!r}, accepted in braces: {{environment}}, {{platform}}") from None
+def _refuse(options: argparse.Namespace) -> None:
+    """What would be ignored, or would break a line of shell."""
+    for option, systems in _ONLY.items():
+        if getattr(options, option) and options.system not in systems:
+            raise UserError(f"--{option} is for {' and '.join(systems)}, {options.system} has no use for it: leave it out")
+    if options.name and not _NAME.fullmatch(options.name):
+        raise UserError(f"--name is {options.name!r}, accepted: at most 20 small letters, digits and dashes")
+    if _ENDS_QUOTES.search(options.baseline):
+        raise UserError(f"--baseline is {options.baseline!r}, accepted: a path without quotes, backslashes and line breaks")

@@ -23,7 +23,7 @@ def _shards(order: Order, task: Task) -> dict[str, Any]:
     labels = [f"{name}-{value}" for name, value in task.runner.labels.items()]
     return {
         "stage": "validate",
-        "image": order.image.format(environment=task.environment.name) or IMAGE,
+        "image": task.filled(order.image or IMAGE),
         **({"parallel": task.shards} if task.shards > 1 else {}),
         **({"tags": labels} if labels else {}),
         "timeout": f"{task.runner.minutes} minutes",

@@ -10,18 +10,22 @@ from typing import Any, Final
 
 from matrix.ci.task import Order, Task, report, shard
 from matrix.ci.yaml import dumped
+from matrix.errors import UserError
 
 START: Final = "pytest --platform={platform} --environment={environment}"
 IMAGE: Final = "gpu-inference-validation:{environment}"
 VOLUME: Final = "validation"
 RESOURCES: Final = {"cuda": "nvidia.com/gpu", "rocm": "amd.com/gpu"}
 """What device plugins call a GPU (https://kubernetes.io/docs/tasks/manage-gpus/scheduling-gpus/)."""
-_LONGEST: Final = 63 - 16  # a pod's name adds its index and five random characters, and must be a DNS label
+_LONGEST: Final = 57  # a pod's host name is a DNS label, and adds the index of its shard to that of the job
 
 
 def written(order: Order) -> str:
     """The documents. Images hold the suite in their working directory, and the libraries of the environment."""
     documents = [*(_shards(order, task) for task in order.tasks), _report(order)]
+    names = [document["metadata"]["name"] for document in documents]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"two jobs would be called {twice!r}: say a shorter --name, or choose with --environment and --runner")
     return order.notice + "---\n".join(map(dumped, documents))
 
 
@@ -71,7 +75,7 @@ def _pod(order: Order, task: Task, name: str, script: str) -> dict[str, Any]:
         "containers": [
             {
                 "name": name,
-                "image": (order.image or IMAGE).format(environment=task.environment.name),
+                "image": task.filled(order.image or IMAGE),
                 "command": ["sh", "-euc"],
                 "args": [script],
                 **gpus,

@@ -26,7 +26,7 @@ mkdir -p "$VALIDATION"
 
 def written(order: Order) -> str:
     """The script. Environments are built once, before any job: jobs that build one at the same time would spoil it."""
-    builds = dict.fromkeys(BUILD.format(environment=task.environment.name) for task in order.tasks)
+    builds = dict.fromkeys(task.filled(BUILD) for task in order.tasks)
     parts = [
         f"#!/usr/bin/env bash\n{order.notice}{_HEAD}",
         "".join(f"{build}\n" for build in builds) if order.start == START else "",

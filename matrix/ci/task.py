@@ -24,6 +24,17 @@ class Task:
         """The name of its run: ``cuda-tf5-h200``."""
         return f"{self.environment.name}-{self.runner.name}"
 
+    def filled(self, template: str) -> str:
+        """A template with ``{environment}`` and ``{platform}`` put in.
+
+        Raises:
+            UserError: it has something else in braces.
+        """
+        try:
+            return template.format(environment=self.environment.name, platform=self.environment.platform)
+        except (KeyError, IndexError, ValueError, AttributeError):
+            raise UserError(f"{template!r} is no template, accepted in braces: {{environment}}, {{platform}}") from None
+
     @property
     def shards(self) -> int:
         """In how many parts its plan is run."""
@@ -96,7 +107,6 @@ def shard(order: Order, task: Task, number: str, root: str = "runs") -> str:
     A shard that begins again where its folder is still there goes on. Checks that fail are no failure of the job: the last
     one judges. Anything else, such as libraries that cannot be installed, is.
     """
-    start = order.start.format(environment=task.environment.name, platform=task.environment.platform)
     lines = [
         f'part="{root}/parts/{task.name}/{number}-of-{task.shards}"',
         f'set -- --tier={order.tier} --shard="{number}/{task.shards}"',
@@ -107,7 +117,7 @@ def shard(order: Order, task: Task, number: str, root: str = "runs") -> str:
         lines.append(f'if [ -e "{recorded}/run.json" ]; then set -- "$@" --durations-from="{recorded}"; fi')
     lines += [
         'if [ -e "$part/run.json" ]; then set -- "$@" --resume="$part"; else set -- "$@" --run-dir="$part"; fi',
-        f'{start} "$@" || {{ [ $? -eq 1 ] && [ -e "$part/run.json" ]; }}',
+        f'{task.filled(order.start)} "$@" || {{ [ $? -eq 1 ] && [ -e "$part/run.json" ]; }}',
     ]
     return "".join(f"{line}\n" for line in lines)
 

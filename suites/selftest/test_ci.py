@@ -180,16 +180,31 @@ def test_what_writes_a_file_is_one_line_of_it(written: Any) -> None:
         (("--runner", "x86", "--environment", "cuda-*"), "no environment that was chosen has a runner"),
         (("--runners", "gone.toml"), "gone.toml: cannot be read"),
         (("--cells", "sdpa and"), "--cells 'sdpa and': a glob is expected at the end"),
-        (("--start", "run {what}"), "--start is 'run {what}', accepted in braces: {environment}, {platform}"),
-        (("--image", "{"), "--image is '{', accepted in braces"),
+        (("--start", "run {what}"), "'run {what}' is no template, accepted in braces: {environment}, {platform}"),
+        (("--start", "run {environment.what}"), "'run {environment.what}' is no template"),
+        (("--image", "a"), "--image is for gitlab and kubernetes, github has no use for it: leave it out"),
+        (("--name", "a"), "--name is for kubernetes, github has no use for it: leave it out"),
         (("--baseline", 'a"b'), "--baseline is 'a\"b', accepted: a path without quotes, backslashes and line breaks"),
-        (("--name", "A_b"), "--name is 'A_b', accepted: at most 20 small letters, digits and dashes"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(written: Any, arguments: tuple[str, ...], expected: str) -> None:
     complaint = written("github", *arguments, status=2)
 
     assert (f"error: {expected}", 1) == (complaint[: len(expected) + 7], complaint.count("\n"))
+
+
+@pytest.mark.parametrize("name", ["A_b", "a" * 21, "-a", "a."])
+def test_a_validation_is_named_as_kubernetes_names_things(written: Any, name: str) -> None:
+    assert "accepted: at most 20 small letters, digits and dashes" in written("kubernetes", f"--name={name}", status=2)
+
+
+def test_two_jobs_of_kubernetes_have_two_names(written: Any, tmp_path: Path) -> None:
+    long = runners(tmp_path).read_text().replace("node", "a" * 60)
+    (tmp_path / "long.toml").write_text(long + long.split("\n", 1)[1].replace("a" * 60, "a" * 61))
+
+    assert "error: two jobs would be called 'validate-cpu-tf5-aaa" in written(
+        "kubernetes", "--runners", str(tmp_path / "long.toml"), status=2
+    )
 
 
 @pytest.mark.parametrize(
