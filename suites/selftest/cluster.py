@@ -119,9 +119,10 @@ class Cluster:
 
     def kill(self, node: str) -> None:
         """As when its power fails: the daemon and every process of its jobs are gone at once."""
-        jobs = list(_processes_of(node))
-        for number in {self._daemons.pop(node).pid, *jobs, *map(_parent, jobs)} - {0, 1, os.getpid()}:
+        daemon, jobs = self._daemons.pop(node), list(_processes_of(node))
+        for number in {daemon.pid, *jobs, *map(_parent, jobs)} - {0, 1, os.getpid()}:
             _end(number, signal.SIGKILL)
+        daemon.wait(20)
 
     def stop(self) -> None:
         """End what is left, jobs first."""
