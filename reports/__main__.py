@@ -13,7 +13,7 @@ from typing import Final, TextIO
 from matrix.errors import UserError
 from reports.compare import compare, exit_code
 from reports.document import reason
-from reports.render import json, junit, markdown, quantization, terminal
+from reports.render import html, json, junit, markdown, quantization, terminal
 from reports.render.text import plain
 from reports.run import Run
 from reports.store import latest, read_run
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sizes.set_defaults(command=_quantization)
     for command in (show, both):
-        for name in ("markdown", "junit", "json"):
+        for name in ("markdown", "html", "junit", "json"):
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
         command.add_argument("--all", action="store_true", help="show every entry, however many there are")
     return parser
@@ -73,7 +73,12 @@ def _show(options: argparse.Namespace, out: TextIO) -> int:
     run = _run(options.run)
     _write(
         options,
-        {"markdown": lambda: markdown.show(run), "junit": lambda: junit.of_run(run), "json": lambda: json.of_run(run)},
+        {
+            "markdown": lambda: markdown.show(run),
+            "html": lambda: html.show(run),
+            "junit": lambda: junit.of_run(run),
+            "json": lambda: json.of_run(run),
+        },
     )
     _print(terminal.show(run, _page(options, out)), out)
     return 0 if judge(run).good else 1
@@ -85,6 +90,7 @@ def _compare(options: argparse.Namespace, out: TextIO) -> int:
         options,
         {
             "markdown": lambda: markdown.compared(comparison),
+            "html": lambda: html.compared(comparison),
             "junit": lambda: junit.of_comparison(comparison),
             "json": lambda: json.of_comparison(comparison),
         },
