@@ -85,7 +85,7 @@ def packed(entries: Sequence[Entry]) -> list[str]:
     """The records in the order of the index, gzipped and in base64, a text a chunk."""
     chunks = (entries[start : start + CHUNK] for start in range(0, len(entries), CHUNK))
     texts = (to_text([_detail(entry) for entry in chunk]) for chunk in chunks)
-    return [base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode() for text in texts]
+    return [base64.b64encode(gzip.compress(text.encode(), compresslevel=6, mtime=0)).decode() for text in texts]
 
 
 def inert(text: str) -> str:

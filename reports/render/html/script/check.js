@@ -78,8 +78,8 @@ function executed({ before, after, two }) {
     return names.length > 0 && element("table", { class: "kernels" },
       element("thead", {}, element("tr", {}, two && element("th", {}, "baseline"), element("th", {}, two ? "candidate" : "times"), element("th", {}, key))),
       element("tbody", {}, names.map((name) => element("tr", { class: two && !(name in now) ? "gone" : two && !(name in was) ? "new" : null },
-        two && element("td", { class: "number" }, was[name] === undefined ? "–" : `${was[name]}×`),
-        element("td", { class: "number" }, now[name] === undefined ? "–" : `${now[name]}×`),
+        two && element("td", { class: "number" }, was[name] === undefined ? "-" : `${was[name]}x`),
+        element("td", { class: "number" }, now[name] === undefined ? "-" : `${now[name]}x`),
         element("td", {}, name)))));
   });
   return [told, ...counted].filter(Boolean);
@@ -107,7 +107,7 @@ function table({ before, after, two }, choose, written = tree) {
   const names = [...new Set([...Object.keys(now), ...Object.keys(was)])].filter((name) => filled_(now[name]) || filled_(was[name]));
   if (!names.length) return null;
   const differs = (name) => two && before && after && JSON.stringify(was[name]) !== JSON.stringify(now[name]);
-  const cell = (value) => element("td", { class: typeof value === "number" ? "number" : null }, filled_(value) ? written(value) : "–");
+  const cell = (value) => element("td", { class: typeof value === "number" ? "number" : null }, filled_(value) ? written(value) : "-");
   return element("table", {},
     two && element("thead", {}, element("tr", {}, element("th", {}), element("th", {}, "baseline"), element("th", {}, "candidate"))),
     element("tbody", {}, names.map((name) => element("tr", { class: differs(name) ? "differs" : null },
