@@ -140,7 +140,7 @@ def test_a_finding_leads_to_its_cell(browser: Browser, two: Path) -> None:
 
 
 def test_an_address_of_a_check_that_is_not_there_says_so(browser: Browser, one: Path) -> None:
-    browser.open(one, "check=sdpa/llama-tiny/bf16/cuda::gone")
+    browser.open(one, "sdpa/llama-tiny/bf16/cuda::gone")
 
     assert browser.all("#panel .more") == ["This page has no check sdpa/llama-tiny/bf16/cuda::gone. 1 failed, 1 passed"]
 

@@ -6,5 +6,5 @@ from urllib.parse import quote
 
 
 def fragment(id: str) -> str:
-    """What follows the ``#`` of a link to a check by its id, or to a cell by its id: the page opens there."""
-    return f"{'check' if '::' in id else 'cell'}={quote(id, safe='/:[],', errors='replace')}"
+    """What follows the ``#`` of a link to a check or to a cell, by its id: the page opens there."""
+    return quote(id, safe="/", errors="backslashreplace")

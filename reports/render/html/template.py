@@ -14,7 +14,7 @@ from reports.render.text import plain, value
 from reports.summary import words
 
 FOLDER: Final = Path(__file__).parent
-SCRIPTS: Final = ("dom", "data", "filter", "grid", "picture", "check", "panel", "main")
+SCRIPTS: Final = ("dom", "data", "filter", "grid", "picture", "latency", "check", "panel", "main")
 """Files of ``script/`` in the order in which they are run, as one script."""
 
 

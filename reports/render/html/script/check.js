@@ -3,7 +3,8 @@
 const MEMORY = [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]];
 const EXECUTED = ["families", "asked", "configured"];
 const COUNTED = ["kernels", "operators"];
-const PLACED = /^(devices?|placement|providers?|nodes?|offloaded|.*_devices?|.*_map|.*_providers?)$/;
+const LATENCY = "latency";
+const PLACED = /^(given|map|places?|devices?|inputs_on|first|model_device|providers?|handed|listed|assigned|io_binding|nodes|copies|outside_.*)$/;
 const TOLERANCE = "_tolerance";
 
 function body(check, { before, after, verdict }) {
@@ -16,6 +17,7 @@ function body(check, { before, after, verdict }) {
     (verdict?.accepted || shown.expectation) && element("p", {}, "known failure: ", link(verdict?.accepted || shown.expectation)),
     command(verdict?.command || shown.command),
     part("Error against tolerance", errors(both)),
+    part("Latency", latency(both)),
     part("Kernels and operators that executed", executed(both)),
     part("Placement", table(both, (record) => of(record.evidence, (key) => PLACED.test(key)))),
     part("Memory", memory(both)),
@@ -24,7 +26,7 @@ function body(check, { before, after, verdict }) {
     part("Identity", table(both, identity)));
 }
 
-const known = (key) => EXECUTED.includes(key) || COUNTED.includes(key) || PLACED.test(key);
+const known = (key) => key === LATENCY || EXECUTED.includes(key) || COUNTED.includes(key) || PLACED.test(key);
 
 function of(tree, wants) {
   return Object.fromEntries(Object.entries(tree || {}).filter(([key]) => wants(key)));
@@ -123,5 +125,7 @@ function tree(value) {
     return value.map((part) => element("div", {}, tree(part)));
   }
   if (value === null || typeof value !== "object") return /^https?:/.test(value) ? link(value) : String(value);
-  return element("span", { class: "raw" }, Object.entries(value).map(([key, part]) => [`${key}: `, tree(part), "  "]));
+  const entries = Object.entries(value);
+  if (entries.some(([, part]) => part && typeof part === "object")) return entries.map(([key, part]) => element("div", {}, `${key}: `, tree(part)));
+  return element("span", { class: "raw" }, entries.map(([key, part]) => `${key}: ${part}`).join("\n"));
 }

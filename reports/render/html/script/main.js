@@ -31,7 +31,7 @@ function bad(forward) {
   const now = choose(location.hash)?.found[0]?.cell;
   const at = list.indexOf(now);
   const next = at < 0 ? (forward ? 0 : list.length - 1) : (at + (forward ? 1 : -1) + list.length) % list.length;
-  location.hash = `#cell=${path(list[next].id)}`;
+  location.hash = `#${path(list[next].id)}`;
 }
 
 grid.addEventListener("click", (event) => {

@@ -3,14 +3,23 @@
 const panel = byId("panel");
 let opener = null;
 
+// An address is the id of a check or of a cell, or names the column of a cell or of a configuration.
 function choose(address) {
-  const parameters = new URLSearchParams(address.replace(/^#/, ""));
-  const [cell, configuration, kind, id] = ["cell", "configuration", "kind", "check"].map((key) => parameters.get(key));
-  if (!cell && !configuration && !id) return null;
-  const inside = checks.filter((check) =>
-    id ? `${check.cell.id}::` === id.slice(0, id.indexOf("::") + 2) : (!cell || check.cell.id === cell) && (!configuration || check.cell.configuration === configuration) && (!kind || check.kind === kind));
-  const name = id ? id.slice(0, id.indexOf("::")) : `${cell || configuration}${kind ? ` · ${kind}` : ""}`;
-  return { name, id, found: inside.toSorted((a, b) => order(a) - order(b)), mixed: !cell && !id };
+  const told = decoded(address.replace(/^#/, ""));
+  if (!told) return null;
+  const [, property, name, kind] = /^(cell|configuration)=(.*?)(?:&kind=(.*))?$/s.exec(told) || [null, "cell", told.split("::")[0], ""];
+  const id = told.includes("::") && !told.includes("=") ? told : "";
+  const of = (check) => (property === "cell" ? check.cell.id : check.cell.configuration);
+  const found = checks.filter((check) => of(check) === name && (!kind || check.kind === kind)).sort((a, b) => order(a) - order(b));
+  return { name: kind ? `${name} \u00b7 ${kind}` : name, id, found, mixed: property === "configuration" };
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 const MOST = 200;
@@ -84,11 +93,12 @@ function leave() {
 
 function address(row, place) {
   const at = [...row.made.children].indexOf(place);
-  const parameters = row.cell ? `cell=${path(row.cell.id)}` : `configuration=${path(row.configuration)}`;
-  return at > 0 ? `#${parameters}&kind=${path(index.columns[at - 1])}` : `#${parameters}`;
+  if (row.cell && at === 0) return `#${path(row.cell.id)}`;
+  const where = row.cell ? `cell=${path(row.cell.id)}` : `configuration=${path(row.configuration)}`;
+  return at > 0 ? `#${where}&kind=${path(index.columns[at - 1])}` : `#${where}`;
 }
 
-const path = (text) => encodeURIComponent(text).replaceAll("%2F", "/").replaceAll("%3A", ":");
+const path = (text) => encodeURIComponent(text.toWellFormed()).replaceAll("%2F", "/");
 
 async function copy(text, button) {
   const label = button.textContent;
