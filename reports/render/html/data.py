@@ -57,10 +57,12 @@ def index(entries: Sequence[Entry], columns: Sequence[str], states: Sequence[Sta
     cells: Told[tuple[str, ...]] = Told()
     subjects, messages = Told[str](), Told[str]()
     numbers = {state.name: at for at, state in enumerate(states)}
-    kinds = {name: at for at, name in enumerate(columns)}
+    places = {name: at for at, name in enumerate(columns)}
+    kinds = Told[str]()
     checks = {
         "cell": [cells.number((entry.configuration, entry.model, entry.dtype, entry.platform)) for entry in entries],
-        "kind": [kinds[entry.check] for entry in entries],
+        "column": [places[entry.column] for entry in entries],
+        "kind": [kinds.number(entry.check) for entry in entries],
         "subject": [subjects.number(entry.subject) for entry in entries],
         "state": [numbers[entry.name] for entry in entries],
         "message": [messages.number(entry.message) for entry in entries],
@@ -72,6 +74,7 @@ def index(entries: Sequence[Entry], columns: Sequence[str], states: Sequence[Sta
                 "chunk": CHUNK,
                 "states": [{"name": s.name, "state": s.state, "sign": s.sign} for s in states],
                 "columns": columns,
+                "kinds": kinds.items,
                 "cells": cells.items,
                 "subjects": subjects.items,
                 "messages": messages.items,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from reports.compare import Comparison
@@ -46,6 +46,12 @@ class Entry:
     before: Record | None = None
     after: Record | None = None
     verdict: Verdict | None = None
+    environment: str = ""
+
+    @property
+    def column(self) -> str:
+        """Where it stands in the grid: under its kind, or under its environment where a page has several."""
+        return self.environment or self.check
 
     @property
     def cell(self) -> str:
@@ -63,9 +69,9 @@ class Standing:
     count: int
 
 
-def of_run(run: Run) -> list[Entry]:
+def of_run(run: Run, environment: str = "") -> list[Entry]:
     """Every check of a run, what was planned and never run included."""
-    recorded = (_of_record(record) for record in run.records.values())
+    recorded = (_of_record(record, environment) for record in run.records.values())
     missing = (
         Entry(**_names(id, None), name=NEVER_RUN, state="bad", message="planned, and there is no record of it")
         for id in run.missing
@@ -91,10 +97,11 @@ def standings(entries: list[Entry], order: Iterator[str]) -> list[Standing]:
     ]
 
 
-def outcomes(run: Run) -> Iterator[str]:
-    """The states of a run, worst first."""
+def outcomes(*runs: Run) -> Iterator[str]:
+    """The states of runs, worst first."""
     yield NEVER_RUN
-    yield from counts(run)
+    all_records = {f"{at} {id}": record for at, run in enumerate(runs) for id, record in run.records.items()}
+    yield from counts(replace(runs[0], records=all_records))
 
 
 def verdicts() -> Iterator[str]:
@@ -119,10 +126,12 @@ def standing(item: Verdict) -> tuple[str, str]:
     return item.kind, "bad" if item.worse else "open" if item.kind in UNDECIDED else "good"
 
 
-def _of_record(record: Record) -> Entry:
+def _of_record(record: Record, environment: str) -> Entry:
     state = "bad" if record.outcome in RED else "good" if record.outcome in HOLDING else "open"
     message = record.message or record.reason
-    return Entry(**_names(record.id, record), name=record.outcome, state=state, message=message, after=record)
+    return Entry(
+        **_names(record.id, record), name=record.outcome, state=state, message=message, after=record, environment=environment
+    )
 
 
 def _of_verdict(item: Verdict, before: Record | None, after: Record | None) -> Entry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.compare import Comparison
 from reports.record import RED, Outcome, Record
@@ -43,14 +43,15 @@ class Section:
         return sum(item.count for item in self.items)
 
 
-def of_run(run: Run) -> list[Section]:
-    """The findings of one run, those that make it not good first."""
-    return list(_filled(
+def of_run(run: Run, environment: str = "") -> list[Section]:
+    """The findings of one run, those that make it not good first, under the name of its environment where there are several."""
+    found = _filled(
         ("Not good", [_of_records(found) for found in group.of_records(failures(run))]),
         ("Planned and never run", _never_run(run)),
         ("Refused or expected to fail", [_of_records(found) for found in _odd(run)]),
         ("Skipped", _skipped(run)),
-    ))  # fmt: skip
+    )
+    return [replace(section, name=f"{section.name} in {environment}") if environment else section for section in found]
 
 
 def of_comparison(comparison: Comparison) -> list[Section]:

@@ -132,7 +132,7 @@ def _of_eager(entries: Sequence[Entry]) -> Iterator[Value]:
 
 def _workload(entry: Entry) -> tuple[str, ...]:
     footprint = entry.after is not None and "footprint" in entry.after.memory
-    return (entry.model, entry.dtype, *(("footprint",) if footprint else (entry.check, entry.subject)))
+    return (entry.environment, entry.model, entry.dtype, *(("footprint",) if footprint else (entry.check, entry.subject)))
 
 
 def _plot(

@@ -11,11 +11,11 @@ const cells = index.cells.map(([configuration, model, dtype, platform]) => ({
 
 const checks = index.checks.cell.map((cell, at) => {
   const subject = index.subjects[index.checks.subject[at]];
-  const kind = index.columns[index.checks.kind[at]];
+  const kind = index.kinds[index.checks.kind[at]];
   const label = subject ? `${kind}[${subject}]` : kind;
   const state = index.states[index.checks.state[at]];
   const check = {
-    at, kind, label, subject, cell: cells[cell], id: `${cells[cell].id}::${label}`, column: index.checks.kind[at],
+    at, kind, label, subject, cell: cells[cell], id: `${cells[cell].id}::${label}`, column: index.checks.column[at],
     name: state.name, state: state.state, sign: state.sign, rank: index.checks.state[at], message: index.messages[index.checks.message[at]],
   };
   cells[cell].checks.push(check);

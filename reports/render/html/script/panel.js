@@ -7,11 +7,11 @@ let opener = null;
 function choose(address) {
   const told = decoded(address.replace(/^#/, ""));
   if (!told) return null;
-  const [, property, name, kind] = /^(cell|configuration)=(.*?)(?:&kind=(.*))?$/s.exec(told) || [null, "cell", told.split("::")[0], ""];
+  const [, property, name, column] = /^(cell|configuration)=(.*?)(?:&column=(.*))?$/s.exec(told) || [null, "cell", told.split("::")[0], ""];
   const id = told.includes("::") && !told.includes("=") ? told : "";
   const of = (check) => (property === "cell" ? check.cell.id : check.cell.configuration);
-  const found = checks.filter((check) => of(check) === name && (!kind || check.kind === kind)).sort((a, b) => order(a) - order(b));
-  return { name: kind ? `${name} \u00b7 ${kind}` : name, id, found, mixed: property === "configuration" };
+  const found = checks.filter((check) => of(check) === name && (!column || index.columns[check.column] === column)).sort((a, b) => order(a) - order(b));
+  return { name: column ? `${name} \u00b7 ${column}` : name, id, found, mixed: property === "configuration" };
 }
 
 function decoded(text) {
@@ -60,6 +60,7 @@ function item(check, mixed) {
     element("summary", {},
       element("span", { class: `sign ${check.state}` }, check.sign),
       element("b", {}, mixed ? `${check.cell.model}/${check.cell.dtype} ${check.label}` : check.label),
+      index.columns[check.column] !== check.kind && element("span", { class: "more" }, index.columns[check.column]),
       element("span", { class: `state ${check.state}` }, words(check.name))));
   return made;
 }
@@ -95,7 +96,7 @@ function address(row, place) {
   const at = [...row.made.children].indexOf(place);
   if (row.cell && at === 0) return `#${path(row.cell.id)}`;
   const where = row.cell ? `cell=${path(row.cell.id)}` : `configuration=${path(row.configuration)}`;
-  return at > 0 ? `#${where}&kind=${path(index.columns[at - 1])}` : `#${where}`;
+  return at > 0 ? `#${where}&column=${path(index.columns[at - 1])}` : `#${where}`;
 }
 
 const path = (text) => encodeURIComponent(text.toWellFormed()).replaceAll("%2F", "/");
