@@ -91,7 +91,8 @@ def _page(
 ) -> str:  # fmt: skip
     bad = {item.configuration for item in entries if item.state == "bad"}
     names = sorted({item.configuration for item in entries}, key=lambda name: (name not in bad, name))
-    columns = list(dict.fromkeys(chain(table.columns, sorted({item.column for item in entries}))))
+    kinds = chain(table.columns, sorted({item.column for item in entries}))
+    columns = list(dict.fromkeys(name for name, _ in runs) if len(runs) > 1 and not two else dict.fromkeys(kinds))
     entries = data.ordered(entries, names)
     states = entry.standings(entries, iter(order))
     drawn = (plot.errors(entries, names, two=two), plot.memory(entries, names, two=two))
