@@ -72,7 +72,12 @@ class Standing:
 def of_run(run: Run, environment: str = "") -> list[Entry]:
     """Every check of a run, what was planned and never run included."""
     recorded = (_of_record(record, environment) for record in run.records.values())
-    told = {"name": NEVER_RUN, "state": "bad", "message": "planned, and there is no record of it", "environment": environment}
+    told: dict[str, Any] = {
+        "name": NEVER_RUN,
+        "state": "bad",
+        "message": "planned, and there is no record of it",
+        "environment": environment,
+    }
     return [*recorded, *(Entry(**_names(id, None), **told) for id in run.missing)]
 
 
