@@ -62,6 +62,10 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="NAME", default="llama-tiny", help="model whose sizes are shown (default: %(default)s)"
     )
     sizes.set_defaults(command=_quantization)
+    several = commands.add_parser("environments", help="the runs of several environments side by side", epilog=EXITS)
+    several.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs, a column each")
+    several.add_argument("--html", metavar="F", type=Path, required=True, help="write html to file F")
+    several.set_defaults(command=_environments)
     for command in (show, both):
         for name in ("markdown", "html", "junit", "json"):
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
@@ -97,6 +101,18 @@ def _compare(options: argparse.Namespace, out: TextIO) -> int:
     )
     _print(terminal.compared(comparison, _page(options, out)), out)
     return exit_code(comparison, fail_on_inconclusive=options.fail_on_inconclusive)
+
+
+def _environments(options: argparse.Namespace, out: TextIO) -> int:
+    runs = [_run(name) for name in options.runs]
+    names = [run.header.environment or run.folder.name for run in runs]
+    told = [str(run.folder) if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)]
+    if twice := next((name for name in told if told.count(name) > 1), None):
+        raise UserError(f"{twice}: is given twice; name each run once")
+    named = dict(zip(told, runs, strict=True))
+    _write(options, {"html": lambda: html.environments(named)})
+    _print("".join(f"{plain(name)}: {judge(run).sentence}\n" for name, run in named.items()), out)
+    return 0 if all(judge(run).good for run in runs) else 1
 
 
 def _quantization(options: argparse.Namespace, out: TextIO) -> int:

@@ -105,6 +105,17 @@ def test_what_is_bad_in_both_runs_is_not_shown_as_good() -> None:
     assert {"name": "unchanged_and_not_good", "state": "open", "sign": "≡"} in index(page)["states"]
 
 
+def test_of_several_environments_each_is_a_column_and_only_what_differs_is_told() -> None:
+    first, second = ({"runtime": {"cuda": cuda, "hip": None}} for cuda in ("12.8", "13.0"))
+    page = html.environments(
+        {"old": run(GOOD, environment=first), "new": run(BAD, planned=("a/b/c/cuda::d",), environment=second)}
+    )
+
+    assert "NOT GOOD in 1 of 2 environments: new." in page
+    assert index(page)["columns"] == ["old", "new"]
+    assert ("<td>12.8</td><td>13.0</td>" in page, "runtime.hip" in page) == (True, False)
+
+
 @pytest.mark.parametrize("name", [*Outcome, *Kind, entry.KNOWN, entry.STILL, entry.NEVER_RUN])
 def test_no_state_is_told_by_its_colour_alone(name: str) -> None:
     assert entry.sign(name).strip()
