@@ -11,11 +11,13 @@ from typing import Final
 from reports.record import Record
 from reports.render.html.axis import Axis, decades, doublings, powers
 from reports.render.html.entry import Entry
-from reports.render.text import seconds, share
+from reports.render.text import plain, seconds, share
 from reports.statistics import shares
 
-LABELS: Final = 190
-WIDTH: Final = 720
+LABELS: Final = 230
+WIDTH: Final = 760
+LETTERS: Final = 36
+"""Of a configuration's name, before it is cut."""
 ROW: Final = 18
 TOP: Final = 26
 NAMED: Final = 3
@@ -159,7 +161,7 @@ def _row(label: str, values: Sequence[Value], axis: Axis, y: float) -> Row:
     paths = {series: "".join(f"M{x:g} {y:g}h0" for x in sorted(found)) for series, found in places.items()}
     farthest = sorted(values, key=lambda value: (not math.isnan(value.number), -value.number))[:NAMED]
     named = [Dot(x=axis.at(value.number), id=value.entry.id, said=f"{value.entry.id}: {value.said}") for value in farthest]
-    return Row(label=label, y=y, paths=paths, named=named)
+    return Row(label=plain(label, LETTERS), y=y, paths=paths, named=named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ const COUNTED = ["kernels", "operators"];
 const LATENCY = "latency";
 const PLACED = /^(given|map|places?|devices?|inputs_on|first|model_device|providers?|handed|listed|assigned|io_binding|nodes|copies|outside_.*)$/;
 const TOLERANCE = "_tolerance";
+const SHORT = 80;
 
 function body(check, { before, after, verdict }) {
   const both = { before, after, two: index.two };
@@ -118,12 +119,21 @@ function table({ before, after, two }, choose, written = tree) {
 
 const filled_ = (value) => value !== undefined && value !== null && value !== "" && !(Array.isArray(value) && !value.length);
 
+// A list in a line where it is short, else an entry a line; entries that all have the same keys are a table.
+function list(value) {
+  const plainly = value.every((part) => part === null || typeof part !== "object");
+  if (plainly && value.join(", ").length <= SHORT) return value.join(", ");
+  const keys = value[0] && !plainly && Object.keys(value[0]);
+  const alike = keys && value.every((part) => part && Object.keys(part).join() === keys.join());
+  if (!alike || Array.isArray(value[0])) return value.map((part) => element("div", {}, tree(part)));
+  return element("table", {},
+    element("thead", {}, element("tr", {}, keys.map((key) => element("th", {}, words(key))))),
+    element("tbody", {}, value.map((part) => element("tr", {}, keys.map((key) => element("td", {}, tree(part[key])))))));
+}
+
 // Free evidence: objects and lists nest.
 function tree(value) {
-  if (Array.isArray(value)) {
-    if (value.every((part) => part === null || typeof part !== "object")) return value.join(", ");
-    return value.map((part) => element("div", {}, tree(part)));
-  }
+  if (Array.isArray(value)) return list(value);
   if (value === null || typeof value !== "object") return /^https?:/.test(value) ? link(value) : String(value);
   const entries = Object.entries(value);
   if (entries.some(([, part]) => part && typeof part === "object")) return entries.map(([key, part]) => element("div", {}, `${key}: `, tree(part)));
