@@ -49,9 +49,9 @@ def powers(low: float, high: float) -> list[float]:
     return [10.0**exponent for exponent in range(round(math.log10(low)), round(math.log10(high)) + 1)]
 
 
-def doublings(values: Iterable[float]) -> tuple[float, float]:
-    """Powers of two around positive numbers and 1."""
+def doublings(values: Iterable[float], *, least: float, most: float) -> tuple[float, float]:
+    """Powers of two around positive numbers, not below ``least`` and not above ``most``."""
     usable = [value for value in values if math.isfinite(value) and value > 0] or [1.0]
-    low = min(2.0 ** math.floor(math.log2(min(usable))), 0.5)
-    high = max(2.0 ** math.ceil(math.log2(max(usable))), 2.0)
-    return max(low, 2.0**-8), min(high, 2.0**8)
+    low = max(2.0 ** math.floor(math.log2(min(usable))), least)
+    high = min(2.0 ** math.ceil(math.log2(max(usable))), most)
+    return low, max(high, low * 2)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from reports.drift import in_bytes
 from reports.record import Record
 from reports.render.html.axis import Axis, decades, doublings, powers
 from reports.render.html.entry import Entry
@@ -20,6 +21,7 @@ LETTERS: Final = 36
 """Of a configuration's name, before it is cut."""
 ROW: Final = 18
 TOP: Final = 26
+SIZES: Final = (("footprint", "hollow"), ("peak", "solid"))
 NAMED: Final = 3
 """Dots of a row that name their check and lead to it: those farthest to the right."""
 
@@ -51,7 +53,7 @@ class Plot:
     caption: str
     series: Sequence[tuple[str, str]]
     ticks: Sequence[tuple[float, str]]
-    limit: float
+    limit: float | None
     rows: Sequence[Row]
 
     @property
@@ -82,20 +84,32 @@ def errors(entries: Sequence[Entry], rows: Sequence[str], *, two: bool) -> Plot 
     ticks = [(axis.at(power), f"{power:g}") for power in powers(axis.low, axis.high)]
     return _plot(
         "Error against tolerance", "error over tolerance, each metric of each check; right of the line is beyond the tolerance",
-        found, rows, axis, ticks, two=two,
+        found, rows, axis, ticks, limit=axis.at(1.0), two=two,
     )  # fmt: skip
 
 
 def memory(entries: Sequence[Entry], rows: Sequence[str], *, two: bool) -> Plot | None:
-    """Memory of two runs against each other; of one run, against eager on the same model in the same dtype."""
-    found = list(_of_two(entries) if two else _of_eager(entries))
-    low, high = doublings(value.number for value in found)
+    """Memory of two runs against each other; of one run against eager's, or in bytes where eager was not run."""
+    if two:
+        return _ratios(list(_of_two(entries)), rows, "bytes candidate over baseline; right of the line is more")
+    of_eager = list(_of_eager(entries))
+    if of_eager:
+        return _ratios(of_eager, rows, "bytes over eager's, same model and dtype; right of the line is more")
+    found = list(_of_bytes(entries))
+    low, high = doublings((value.number for value in found), least=1.0, most=2.0**50)
+    axis = Axis(low=low, high=high, left=LABELS, right=WIDTH)
+    ticks = [
+        (axis.at(2.0**at), in_bytes(2**at)) for at in range(round(math.log2(low)), round(math.log2(high)) + 1) if at % 4 == 0
+    ]
+    return _plot("Memory", "of each check", found, rows, axis, ticks, series=SIZES)
+
+
+def _ratios(found: Sequence[Value], rows: Sequence[str], caption: str) -> Plot | None:
+    low, high = doublings((*(value.number for value in found), 0.5, 2.0), least=2.0**-8, most=2.0**8)
     axis = Axis(low=low, high=high, left=LABELS, right=WIDTH)
     exponents = range(round(math.log2(low)), round(math.log2(high)) + 1)
     ticks = [(axis.at(2.0**at), f"{2**at}" if at >= 0 else f"1/{2**-at}") for at in exponents]
-    against = "candidate over baseline" if two else "over eager's, same model and dtype"
-    series = [("footprint", "hollow"), ("peak", "solid")]
-    return _plot("Memory", f"bytes {against}; right of the line is more", found, rows, axis, ticks, series=series)
+    return _plot("Memory", caption, found, rows, axis, ticks, limit=axis.at(1.0), series=SIZES)
 
 
 def _records(entries: Iterable[Entry], *, two: bool) -> Iterator[tuple[str, Entry, Record]]:
@@ -112,11 +126,18 @@ def _judged(record: Record) -> dict[str, float]:
 
 def _of_two(entries: Iterable[Entry]) -> Iterator[Value]:
     for entry in entries:
-        for name in ("footprint", "peak"):
+        for name, _ in SIZES:
             was, now = (record.memory.get(name, 0) if record else 0 for record in (entry.before, entry.after))
             if was > 0 and now > 0:
                 said = f"{name} {now / was:.3f} times the baseline's"
                 yield Value(entry=entry, series=name, number=now / was, said=said)
+
+
+def _of_bytes(entries: Iterable[Entry]) -> Iterator[Value]:
+    for entry in entries:
+        for name, _ in SIZES:
+            if entry.after and (size := entry.after.memory.get(name, 0)) > 0:
+                yield Value(entry=entry, series=name, number=float(size), said=f"{name} {in_bytes(size)}")
 
 
 def _of_eager(entries: Sequence[Entry]) -> Iterator[Value]:
@@ -125,7 +146,7 @@ def _of_eager(entries: Sequence[Entry]) -> Iterator[Value]:
     for entry in entries:
         if entry.configuration == "eager" or entry.after is None:
             continue
-        for name in ("footprint", "peak"):
+        for name, _ in SIZES:
             was, now = eager.get(_workload(entry), {}).get(name, 0), entry.after.memory.get(name, 0)
             if was > 0 and now > 0:
                 said = f"{name} {now / was:.3f} times eager's"
@@ -139,7 +160,7 @@ def _workload(entry: Entry) -> tuple[str, ...]:
 
 def _plot(
     title: str, caption: str, found: Sequence[Value], rows: Sequence[str], axis: Axis, ticks: Sequence[tuple[float, str]],
-    *, two: bool = False, series: Sequence[tuple[str, str]] = (),
+    *, limit: float | None = None, two: bool = False, series: Sequence[tuple[str, str]] = (),
 ) -> Plot | None:  # fmt: skip
     if not found:
         return None
@@ -149,7 +170,7 @@ def _plot(
     drawn = [name for name in rows if name in by_row]
     usual = [("baseline", "hollow"), ("candidate", "solid")] if two else [("error", "solid")]
     return Plot(
-        title=title, caption=caption, series=series or usual, ticks=ticks, limit=axis.at(1.0),
+        title=title, caption=caption, series=series or usual, ticks=ticks, limit=limit,
         rows=[_row(name, by_row[name], axis, TOP + ROW * at + ROW / 2) for at, name in enumerate(drawn)],
     )  # fmt: skip
 

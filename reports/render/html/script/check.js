@@ -34,8 +34,8 @@ function of(tree, wants) {
 }
 
 function part(name, ...content) {
-  const there = nodes(content);
-  return there.length > 0 && [element("h3", {}, name), there];
+  const made = nodes(content);
+  return made.length > 0 && [element("h3", {}, name), made];
 }
 
 function identity(record) {
@@ -107,17 +107,19 @@ function seconds(value) {
 // A table of names and values, with a column a run; what differs between two runs stands out.
 function table({ before, after, two }, choose, written = tree) {
   const [was, now] = [before, after].map((record) => (record && choose(record)) || {});
-  const names = [...new Set([...Object.keys(now), ...Object.keys(was)])].filter((name) => filled_(now[name]) || filled_(was[name]));
+  const names = [...new Set([...Object.keys(now), ...Object.keys(was)])].filter((name) => there(now[name]) || there(was[name]));
   if (!names.length) return null;
-  const differs = (name) => two && before && after && JSON.stringify(was[name]) !== JSON.stringify(now[name]);
-  const cell = (value) => element("td", { class: typeof value === "number" ? "number" : null }, filled_(value) ? written(value) : "-");
+  const same = (name) => JSON.stringify(was[name]) === JSON.stringify(now[name]);
+  const cell = (value, span) => element("td", { class: typeof value === "number" ? "number" : null, colspan: span }, there(value) ? written(value) : "-");
   return element("table", {},
     two && element("thead", {}, element("tr", {}, element("th", {}), element("th", {}, "baseline"), element("th", {}, "candidate"))),
-    element("tbody", {}, names.map((name) => element("tr", { class: differs(name) ? "differs" : null },
-      element("th", { scope: "row" }, words(name)), two && cell(was[name]), cell(now[name])))));
+    element("tbody", {}, names.map((name) => element("tr", { class: two && before && after && !same(name) ? "differs" : null },
+      element("th", { scope: "row" }, words(name)),
+      two && !same(name) && cell(was[name]),
+      cell(now[name], two && same(name) ? 2 : null)))));
 }
 
-const filled_ = (value) => value !== undefined && value !== null && value !== "" && !(Array.isArray(value) && !value.length);
+const there = (value) => value !== undefined && value !== null && value !== "" && !(Array.isArray(value) && !value.length);
 
 // A list in a line where it is short, else an entry a line; entries that all have the same keys are a table.
 function list(value) {
