@@ -34,8 +34,8 @@ CALLS: Final[Mapping[str, tuple[str, ...]]] = {
         "mask-of-one-column", "scale-not-positive", "unaligned",
     ),
     "flash-attn-call": (
-        "whole", "causal-alignment", "window", "softcap", "alibi", "variable-lengths", "key-value-cache", "split-keys",
-        "head-dimensions",
+        "whole", "causal-alignment", "window", "window-past-the-keys", "softcap", "alibi", "variable-lengths",
+        "key-value-cache", "split-keys", "head-dimensions",
     ),
     "linear-call": LINEAR_CALLS,
 }  # fmt: skip
