@@ -114,6 +114,37 @@ def test_a_comparison_shows_the_kernels_before_and_after(browser: Browser, two: 
     assert browser.all("#panel .kernels tr.gone") == ["2x\t-\tflash_fwd_kernel"]
 
 
+def of_latency(*medians: float) -> dict[str, object]:
+    processes = [{"median": median, "samples": [0.99 * median, median, 1.01 * median], "marked": []} for median in medians]
+    disturbed = {"median": None, "samples": [], "marked": [[0.1, "throttled"]]}
+    return {"latency": {"figures": {"prefill": {"clock": "device", "processes": [*processes, disturbed]}},
+                        "counters": {"synchronizations": 1}, "sites": {}, "code": "c"}}  # fmt: skip
+
+
+def test_latency_is_drawn_as_a_dot_for_each_process_that_was_not_disturbed(browser: Browser, tmp_path: Path) -> None:
+    before, after = (
+        record(check="latency", subject="prefill", evidence=of_latency(*times)) for times in ((0.06, 0.061), (0.062,))
+    )
+    browser.open(written(tmp_path, compared([before], [after])), fragment(before.id))
+    browser.until(lambda: browser.all("#panel .body"))
+
+    (told,) = [line for line in browser.all("#panel .body .more") if "prefill" in line]
+    assert told.startswith(
+        "prefill (device time): baseline 60.5 ms over 2 processes, 1 disturbed; candidate 62.0 ms over 1 process"
+    )
+    assert browser.evaluate("document.querySelectorAll('#panel [aria-label$=processes] circle.was').length") == 2
+
+
+def test_of_several_environments_a_square_opens_the_checks_of_one(browser: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(html.environments({"old": run(GOOD, FINE), "new": run(GOOD, BAD)}))
+    browser.open(page)
+    browser.click("#grid tr.leaf td.bad")
+
+    assert browser.until(lambda: browser.all("#panel h2")) == ["sdpa/llama-tiny/bf16/cuda \u00b7 new"]
+    assert browser.all("#panel .check summary b") == ["correct[bad]", "dispatch[decode]"]
+
+
 def test_an_address_opens_a_check_and_closing_gives_the_plain_address_back(browser: Browser, one: Path) -> None:
     browser.open(one, fragment(BAD.id))
     opened = browser.until(lambda: browser.all("#panel details[open] b"))

@@ -18,7 +18,7 @@ function summary(entry) {
   const found = medians(entry);
   const disturbed = entry.processes.length - found.length;
   const speed = entry.tokens_per_second ? `, ${entry.tokens_per_second} tokens/s` : "";
-  return `${found.length ? seconds(middle(found)) : "no undisturbed sample"} over ${found.length} processes${disturbed ? `, ${disturbed} disturbed` : ""}${speed}`;
+  return `${found.length ? seconds(middle(found)) : "no undisturbed sample"} over ${found.length} process${found.length === 1 ? "" : "es"}${disturbed ? `, ${disturbed} disturbed` : ""}${speed}`;
 }
 
 const medians = (entry) => entry.processes.map((process) => process.median).filter((median) => Number.isFinite(median));
