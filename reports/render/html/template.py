@@ -16,6 +16,8 @@ from reports.summary import words
 FOLDER: Final = Path(__file__).parent
 SCRIPTS: Final = ("dom", "data", "filter", "grid", "picture", "latency", "check", "panel", "main")
 """Files of ``script/`` in the order in which they are run, as one script."""
+STYLES: Final = ("theme", "page", "grid", "plots", "panel", "narrow")
+"""Files of ``style/``; a later one prevails."""
 
 
 def rendered(page: Mapping[str, Any]) -> str:
@@ -32,7 +34,7 @@ def rendered(page: Mapping[str, Any]) -> str:
         finalize=lambda item: plain(item) if isinstance(item, str) and not isinstance(item, Markup) else item,
     )  # fmt: skip
     templates.filters |= {"fragment": fragment, "value": value, "words": words}
-    style, script = _read("page.css"), _script()
+    style, script = "".join(_read(f"style/{name}.css") for name in STYLES), _script()
     inlined = {"css": Markup(style), "js": Markup(script), "policy": _policy(style, script)}
     data = {"index": Markup(page["index"]), "chunks": [Markup(chunk) for chunk in page["chunks"]]}
     return templates.get_template("page.html").render({**page, **inlined, **data})

@@ -1,30 +1,55 @@
 // Everything known about one check.
 
-const MEMORY = [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]];
+const MEMORY = [
+  ["GiB", 2 ** 30],
+  ["MiB", 2 ** 20],
+  ["KiB", 2 ** 10],
+];
 const EXECUTED = ["families", "asked", "configured"];
 const COUNTED = ["kernels", "operators"];
 const LATENCY = "latency";
-const PLACED = /^(given|map|places?|devices?|inputs_on|first|model_device|providers?|handed|listed|assigned|io_binding|nodes|copies|outside_.*)$/;
+const PLACED =
+  /^(given|map|places?|devices?|inputs_on|first|model_device|providers?|handed|listed|assigned|io_binding|nodes|copies|outside_.*)$/;
 const TOLERANCE = "_tolerance";
 const SHORT = 80;
 
 function body(check, { before, after, verdict }) {
   const both = { before, after, two: index.two };
   const shown = after || before || {};
-  return element("div", { class: "body" },
+  return element(
+    "div",
+    { class: "body" },
     check.message && element("p", { class: "reason" }, check.message),
     (verdict?.also || []).map((finding) => element("p", { class: "reason" }, `${words(finding.kind)}: ${finding.message}`)),
-    before && after && before.outcome !== after.outcome && element("p", { class: "more" }, `${words(before.outcome)} before, ${words(after.outcome)} now`),
-    (verdict?.accepted || shown.expectation) && element("p", {}, "known failure: ", link(verdict?.accepted || shown.expectation)),
+    before &&
+      after &&
+      before.outcome !== after.outcome &&
+      element("p", { class: "more" }, `${words(before.outcome)} before, ${words(after.outcome)} now`),
+    (verdict?.accepted || shown.expectation) &&
+      element("p", {}, "known failure: ", link(verdict?.accepted || shown.expectation)),
     command(verdict?.command || shown.command),
     part("Error against tolerance", errors(both)),
     part("Latency", latency(both)),
     part("Kernels and operators that executed", executed(both)),
-    part("Placement", table(both, (record) => of(record.evidence, (key) => PLACED.test(key)))),
+    part(
+      "Placement",
+      table(both, (record) => of(record.evidence, (key) => PLACED.test(key))),
+    ),
     part("Memory", memory(both)),
-    part("Time", table(both, (record) => record.durations, (value) => seconds(value))),
-    part("What else was recorded", table(both, (record) => of(record.evidence, (key) => !known(key)))),
-    part("Identity", table(both, identity)));
+    part(
+      "Time",
+      table(
+        both,
+        (record) => record.durations,
+        (value) => seconds(value),
+      ),
+    ),
+    part(
+      "What else was recorded",
+      table(both, (record) => of(record.evidence, (key) => !known(key))),
+    ),
+    part("Identity", table(both, identity)),
+  );
 }
 
 const known = (key) => key === LATENCY || EXECUTED.includes(key) || COUNTED.includes(key) || PLACED.test(key);
@@ -39,7 +64,13 @@ function part(name, ...content) {
 }
 
 function identity(record) {
-  return { test: record.nodeid, definition: record.definition, worker: record.worker, started: record.started && moment(record.started), reason: record.reason };
+  return {
+    test: record.nodeid,
+    definition: record.definition,
+    worker: record.worker,
+    started: record.started && moment(record.started),
+    reason: record.reason,
+  };
 }
 
 function moment(epoch) {
@@ -48,25 +79,35 @@ function moment(epoch) {
 }
 
 function command(text) {
-  return text && element("div", { class: "command" },
-    element("pre", {}, element("code", {}, text)),
-    element("button", { type: "button", onclick: (event) => copy(text, event.target) }, "copy"));
+  return (
+    text &&
+    element(
+      "div",
+      { class: "command" },
+      element("pre", {}, element("code", {}, text)),
+      element("button", { type: "button", onclick: (event) => copy(text, event.target) }, "copy"),
+    )
+  );
 }
 
 // Error over tolerance of each metric that has one, as in reports/statistics.py.
 function shares(record) {
-  return Object.fromEntries(Object.entries(record?.errors || {}).flatMap(([name, error]) => {
-    const tolerance = record.errors[name + TOLERANCE];
-    if (tolerance === undefined) return [];
-    return [[name, tolerance === 0 ? (error === 0 ? 0 : Number.isNaN(error) ? NaN : Infinity) : error / tolerance]];
-  }));
+  return Object.fromEntries(
+    Object.entries(record?.errors || {}).flatMap(([name, error]) => {
+      const tolerance = record.errors[name + TOLERANCE];
+      if (tolerance === undefined) return [];
+      return [[name, tolerance === 0 ? (error === 0 ? 0 : Number.isNaN(error) ? NaN : Infinity) : error / tolerance]];
+    }),
+  );
 }
 
 function errors({ before, after, two }) {
   const [was, now] = [shares(before), shares(after)];
   const names = [...new Set([...Object.keys(now), ...Object.keys(was)])];
   const figures = table({ before, after, two }, (record) => record.errors, scientific);
-  return [names.length > 0 && errorPicture(names.map((name) => ({ name, was: was[name], now: now[name] }))), figures].filter(Boolean);
+  return [names.length > 0 && errorPicture(names.map((name) => ({ name, was: was[name], now: now[name] }))), figures].filter(
+    Boolean,
+  );
 }
 
 function scientific(value) {
@@ -78,12 +119,37 @@ function executed({ before, after, two }) {
   const counted = COUNTED.map((key) => {
     const [was, now] = [before, after].map((record) => record?.evidence?.[key] || {});
     const names = [...new Set([...Object.keys(now), ...Object.keys(was)])];
-    return names.length > 0 && element("table", { class: "kernels" },
-      element("thead", {}, element("tr", {}, two && element("th", {}, "baseline"), element("th", {}, two ? "candidate" : "times"), element("th", {}, key))),
-      element("tbody", {}, names.map((name) => element("tr", { class: two && !(name in now) ? "gone" : two && !(name in was) ? "new" : null },
-        two && element("td", { class: "number" }, was[name] === undefined ? "-" : `${was[name]}x`),
-        element("td", { class: "number" }, now[name] === undefined ? "-" : `${now[name]}x`),
-        element("td", {}, name)))));
+    return (
+      names.length > 0 &&
+      element(
+        "table",
+        { class: "kernels" },
+        element(
+          "thead",
+          {},
+          element(
+            "tr",
+            {},
+            two && element("th", {}, "baseline"),
+            element("th", {}, two ? "candidate" : "times"),
+            element("th", {}, key),
+          ),
+        ),
+        element(
+          "tbody",
+          {},
+          names.map((name) =>
+            element(
+              "tr",
+              { class: two && !(name in now) ? "gone" : two && !(name in was) ? "new" : null },
+              two && element("td", { class: "number" }, was[name] === undefined ? "-" : `${was[name]}x`),
+              element("td", { class: "number" }, now[name] === undefined ? "-" : `${now[name]}x`),
+              element("td", {}, name),
+            ),
+          ),
+        ),
+      )
+    );
   });
   return [told, ...counted].filter(Boolean);
 }
@@ -92,7 +158,13 @@ function memory({ before, after, two }) {
   const [was, now] = [before?.memory || {}, after?.memory || {}];
   const names = [...new Set([...Object.keys(now), ...Object.keys(was)])];
   if (!names.length) return null;
-  return [barPicture(names.map((name) => ({ name, was: was[name], now: now[name] })), bytes), table({ before, after, two }, (record) => record.memory, bytes)];
+  return [
+    barPicture(
+      names.map((name) => ({ name, was: was[name], now: now[name] })),
+      bytes,
+    ),
+    table({ before, after, two }, (record) => record.memory, bytes),
+  ];
 }
 
 function bytes(amount) {
@@ -101,7 +173,11 @@ function bytes(amount) {
 }
 
 function seconds(value) {
-  return Number.isFinite(value) ? (value < 0.1 ? `${(1000 * value).toPrecision(3)} ms` : `${Number(value.toPrecision(3))} s`) : String(value);
+  return Number.isFinite(value)
+    ? value < 0.1
+      ? `${(1000 * value).toPrecision(3)} ms`
+      : `${Number(value.toPrecision(3))} s`
+    : String(value);
 }
 
 // A table of names and values, with a column a run; what differs between two runs stands out.
@@ -110,13 +186,28 @@ function table({ before, after, two }, choose, written = tree) {
   const names = [...new Set([...Object.keys(now), ...Object.keys(was)])].filter((name) => there(now[name]) || there(was[name]));
   if (!names.length) return null;
   const same = (name) => JSON.stringify(was[name]) === JSON.stringify(now[name]);
-  const cell = (value, span) => element("td", { class: typeof value === "number" ? "number" : null, colspan: span }, there(value) ? written(value) : "-");
-  return element("table", {},
-    two && element("thead", {}, element("tr", {}, element("th", {}), element("th", {}, "baseline"), element("th", {}, "candidate"))),
-    element("tbody", {}, names.map((name) => element("tr", { class: two && before && after && !same(name) ? "differs" : null },
-      element("th", { scope: "row" }, words(name)),
-      two && !same(name) && cell(was[name]),
-      cell(now[name], two && same(name) ? 2 : null)))));
+  const once = (name) => two && same(name) && JSON.stringify(now[name]).length > SHORT / 2; // what is long and the same
+  const cell = (value, span) =>
+    element("td", { class: typeof value === "number" ? "number" : null, colspan: span }, there(value) ? written(value) : "-");
+  return element(
+    "table",
+    {},
+    two &&
+      element("thead", {}, element("tr", {}, element("th", {}), element("th", {}, "baseline"), element("th", {}, "candidate"))),
+    element(
+      "tbody",
+      {},
+      names.map((name) =>
+        element(
+          "tr",
+          { class: two && before && after && !same(name) ? "differs" : null },
+          element("th", { scope: "row" }, words(name)),
+          two && !once(name) && cell(was[name]),
+          cell(now[name], once(name) ? 2 : null),
+        ),
+      ),
+    ),
+  );
 }
 
 const there = (value) => value !== undefined && value !== null && value !== "" && !(Array.isArray(value) && !value.length);
@@ -128,9 +219,30 @@ function list(value) {
   const keys = value[0] && !plainly && Object.keys(value[0]);
   const alike = keys && value.every((part) => part && Object.keys(part).join() === keys.join());
   if (!alike || Array.isArray(value[0])) return value.map((part) => element("div", {}, tree(part)));
-  return element("table", {},
-    element("thead", {}, element("tr", {}, keys.map((key) => element("th", {}, words(key))))),
-    element("tbody", {}, value.map((part) => element("tr", {}, keys.map((key) => element("td", {}, tree(part[key])))))));
+  return element(
+    "table",
+    {},
+    element(
+      "thead",
+      {},
+      element(
+        "tr",
+        {},
+        keys.map((key) => element("th", {}, words(key))),
+      ),
+    ),
+    element(
+      "tbody",
+      {},
+      value.map((part) =>
+        element(
+          "tr",
+          {},
+          keys.map((key) => element("td", {}, tree(part[key]))),
+        ),
+      ),
+    ),
+  );
 }
 
 // Free evidence: objects and lists nest.
@@ -138,6 +250,7 @@ function tree(value) {
   if (Array.isArray(value)) return list(value);
   if (value === null || typeof value !== "object") return /^https?:/.test(value) ? link(value) : String(value);
   const entries = Object.entries(value);
-  if (entries.some(([, part]) => part && typeof part === "object")) return entries.map(([key, part]) => element("div", {}, `${key}: `, tree(part)));
+  if (entries.some(([, part]) => part && typeof part === "object"))
+    return entries.map(([key, part]) => element("div", {}, `${key}: `, tree(part)));
   return element("span", { class: "raw" }, entries.map(([key, part]) => `${key}: ${part}`).join("\n"));
 }

@@ -6,7 +6,12 @@ const unpacked = new Map();
 const RANK = { bad: 0, open: 1, good: 2 };
 
 const cells = index.cells.map(([configuration, model, dtype, platform]) => ({
-  configuration, model, dtype, platform, id: `${configuration}/${model}/${dtype}/${platform}`, checks: [],
+  configuration,
+  model,
+  dtype,
+  platform,
+  id: `${configuration}/${model}/${dtype}/${platform}`,
+  checks: [],
 }));
 
 const checks = index.checks.cell.map((cell, at) => {
@@ -15,8 +20,18 @@ const checks = index.checks.cell.map((cell, at) => {
   const label = subject ? `${kind}[${subject}]` : kind;
   const state = index.states[index.checks.state[at]];
   const check = {
-    at, kind, label, subject, cell: cells[cell], id: `${cells[cell].id}::${label}`, column: index.checks.column[at],
-    name: state.name, state: state.state, sign: state.sign, rank: index.checks.state[at], message: index.messages[index.checks.message[at]],
+    at,
+    kind,
+    label,
+    subject,
+    cell: cells[cell],
+    id: `${cells[cell].id}::${label}`,
+    column: index.checks.column[at],
+    name: state.name,
+    state: state.state,
+    sign: state.sign,
+    rank: index.checks.state[at],
+    message: index.messages[index.checks.message[at]],
   };
   cells[cell].checks.push(check);
   return check;

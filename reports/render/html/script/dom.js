@@ -5,7 +5,8 @@ const SVG = "http://www.w3.org/2000/svg";
 // No control character and no mark that turns the direction of text gets through: it is written as its code instead.
 function plain(value) {
   return String(value).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (mark) =>
-    /[\t\n\r ]/.test(mark) ? " " : `\\u${mark.codePointAt(0).toString(16).padStart(4, "0")}`);
+    /[\t\n\r ]/.test(mark) ? " " : `\\u${mark.codePointAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 function element(name, properties = {}, ...children) {
@@ -19,7 +20,8 @@ function drawn(name, properties = {}, ...children) {
 function filled(made, properties, children) {
   for (const [key, value] of Object.entries(properties)) {
     if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : plain(value));
+    else if (value !== null && value !== undefined && value !== false)
+      made.setAttribute(key, value === true ? "" : plain(value));
   }
   made.append(...nodes(children));
   return made;

@@ -31,7 +31,12 @@ function line(name, found, head, properties) {
   const columns = index.columns.map(() => []);
   for (const check of found) columns[check.column].push(check);
   const squares = columns.map((some, at) => square(some, `${name}, ${index.columns[at]}`));
-  return element("tr", { role: "row", ...properties }, element("th", { scope: "row", role: "rowheader", tabindex: "-1" }, head), squares);
+  return element(
+    "tr",
+    { role: "row", ...properties },
+    element("th", { scope: "row", role: "rowheader", tabindex: "-1" }, head),
+    squares,
+  );
 }
 
 function grouped(found) {
@@ -52,7 +57,10 @@ function leaves(group) {
   return [...group].map(([cell, found]) => {
     const model = element("span", cell.model === last ? { class: "again" } : {}, cell.model);
     last = cell.model;
-    const made = line(cell.id, found, [model, ` ${cell.dtype}${several ? ` ${cell.platform}` : ""}`], { class: "leaf", "aria-level": "2" });
+    const made = line(cell.id, found, [model, ` ${cell.dtype}${several ? ` ${cell.platform}` : ""}`], {
+      class: "leaf",
+      "aria-level": "2",
+    });
     return { made, cell, configuration: cell.configuration };
   });
 }
@@ -65,12 +73,18 @@ function fill() {
   for (const [configuration, group] of groups) {
     const open = few || unfolded.has(configuration);
     const head = [element("span", { class: "fold", "aria-hidden": "true" }, open ? "▾" : "▸"), configuration];
-    const made = line(configuration, [...group.values()].flat(), head, { class: "group", "aria-level": "1", "aria-expanded": String(open) });
+    const made = line(configuration, [...group.values()].flat(), head, {
+      class: "group",
+      "aria-level": "1",
+      "aria-expanded": String(open),
+    });
     rows.push({ made, cell: null, configuration });
     if (open) rows.push(...leaves(group));
   }
   const heads = index.columns.map((column) => element("th", { scope: "col", role: "columnheader" }, column));
-  grid.tHead.replaceChildren(element("tr", { role: "row" }, element("th", { scope: "col", role: "columnheader" }, "cell"), heads));
+  grid.tHead.replaceChildren(
+    element("tr", { role: "row" }, element("th", { scope: "col", role: "columnheader" }, "cell"), heads),
+  );
   grid.tBodies[0].replaceChildren(...rows.map((row) => row.made));
   byId("shown").textContent = narrowed() ? `${found.length} of ${checks.length} checks` : `${checks.length} checks`;
   rove(grid.tBodies[0].querySelector("th"));
@@ -94,7 +108,12 @@ function fold(configuration, open) {
 function step(place, key) {
   const row = place.parentElement;
   const at = [...row.children].indexOf(place);
-  const next = { ArrowDown: row.nextElementSibling?.children[at], ArrowUp: row.previousElementSibling?.children[at], Home: row.firstChild, End: row.lastChild };
+  const next = {
+    ArrowDown: row.nextElementSibling?.children[at],
+    ArrowUp: row.previousElementSibling?.children[at],
+    Home: row.firstChild,
+    End: row.lastChild,
+  };
   if (key in next) return next[key];
   let other = place;
   do other = key === "ArrowRight" ? other.nextElementSibling : other.previousElementSibling;

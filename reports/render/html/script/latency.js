@@ -10,8 +10,14 @@ function latency({ before, after, two }) {
 function figure(name, was, now, two) {
   const sides = [two && ["baseline", was], [two ? "candidate" : "", now]].filter((side) => side && side[1]);
   const told = sides.map(([side, entry]) => `${side} ${summary(entry)}`.trim()).join("; ");
-  const ratio = was && now && middle(medians(was)) > 0 ? `; ${(middle(medians(now)) / middle(medians(was))).toFixed(3)} times the baseline's` : "";
-  return [element("p", { class: "more" }, `${words(name)} (${now?.clock || was?.clock} time): ${told}${ratio}`), distributions(sides, name)];
+  const ratio =
+    was && now && middle(medians(was)) > 0
+      ? `; ${(middle(medians(now)) / middle(medians(was))).toFixed(3)} times the baseline's`
+      : "";
+  return [
+    element("p", { class: "more" }, `${words(name)} (${now?.clock || was?.clock} time): ${told}${ratio}`),
+    distributions(sides, name),
+  ];
 }
 
 function summary(entry) {
@@ -31,23 +37,38 @@ function middle(values) {
 
 // A line a process: its samples as a bar from the tenth to the ninetieth of a hundred, its median as a dot.
 function distributions(sides, name) {
-  const lines = sides.flatMap(([side, entry], at) => entry.processes.filter((process) => Number.isFinite(process.median)).map((process) => ({ ...spread(process), late: at === sides.length - 1 })));
+  const lines = sides.flatMap(([side, entry], at) =>
+    entry.processes
+      .filter((process) => Number.isFinite(process.median))
+      .map((process) => ({ ...spread(process), late: at === sides.length - 1 })),
+  );
   if (!lines.length) return null;
   const [low, high] = [Math.min(...lines.map((line) => line.low)), Math.max(...lines.map((line) => line.high))];
   const room = (high - low) * 0.05 || high * 0.01 || 1;
   const at = (value) => LEFT + ((value - low + room) / (high - low + 2 * room)) * (RIGHT - LEFT);
   const heights = lines.map((line, row) => 26 + row * 9);
   const height = heights.at(-1) + 12;
-  const middles = sides.map(([side, entry], row) => ({ side, value: middle(medians(entry)), late: row === sides.length - 1 })).filter(({ value }) => Number.isFinite(value));
-  return drawn("svg", { class: "picture", viewBox: `0 0 640 ${height}`, role: "img", "aria-label": `${words(name)}: medians of processes` },
+  const middles = sides
+    .map(([side, entry], row) => ({ side, value: middle(medians(entry)), late: row === sides.length - 1 }))
+    .filter(({ value }) => Number.isFinite(value));
+  return drawn(
+    "svg",
+    { class: "picture", viewBox: `0 0 640 ${height}`, role: "img", "aria-label": `${words(name)}: medians of processes` },
     [low, (low + high) / 2, high].map((value) => [
       drawn("path", { class: "tick", d: `M${at(value)} 16V${height}` }),
-      drawn("text", { class: "label", x: at(value), y: 11, "text-anchor": "middle" }, seconds(value))]),
-    middles.map(({ value, late }) => drawn("path", { class: late ? "middle" : "middle early", d: `M${at(value)} 16V${height}` })),
+      drawn("text", { class: "label", x: at(value), y: 11, "text-anchor": "middle" }, seconds(value)),
+    ]),
+    middles.map(({ value, late }) =>
+      drawn("path", { class: late ? "middle" : "middle early", d: `M${at(value)} 16V${height}` }),
+    ),
     lines.map((line, row) => [
       drawn("path", { class: line.late ? "reach" : "reach early", d: `M${at(line.low)} ${heights[row]}H${at(line.high)}` }),
-      drawn("circle", { class: line.late ? "now" : "was", cx: at(line.median), cy: heights[row], r: 3.2 })]),
-    middles.map(({ side, late }) => drawn("text", { x: LEFT - 8, y: heights[late ? lines.length - 1 : 0] + 4, "text-anchor": "end" }, side)));
+      drawn("circle", { class: line.late ? "now" : "was", cx: at(line.median), cy: heights[row], r: 3.2 }),
+    ]),
+    middles.map(({ side, late }) =>
+      drawn("text", { x: LEFT - 8, y: heights[late ? lines.length - 1 : 0] + 4, "text-anchor": "end" }, side),
+    ),
+  );
 }
 
 function spread(process) {

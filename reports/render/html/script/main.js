@@ -13,9 +13,16 @@ function chips() {
     event.currentTarget.setAttribute("aria-pressed", String(wanted.states.has(name)));
     fill();
   };
-  byId("states").replaceChildren(...index.states.map(({ name, state, sign }) =>
-    element("button", { type: "button", "aria-pressed": "false", class: state, onclick: toggle(name) },
-      element("span", { class: "sign" }, sign), ` ${words(name)} ${counts.get(name)}`)));
+  byId("states").replaceChildren(
+    ...index.states.map(({ name, state, sign }) =>
+      element(
+        "button",
+        { type: "button", "aria-pressed": "false", class: state, onclick: toggle(name) },
+        element("span", { class: "sign" }, sign),
+        ` ${words(name)} ${counts.get(name)}`,
+      ),
+    ),
+  );
 }
 
 function visit(row, place) {
@@ -46,7 +53,8 @@ grid.addEventListener("keydown", (event) => {
   if (!row) return;
   const folding = place.tagName === "TH" && !row.cell && { ArrowRight: "false", ArrowLeft: "true" }[event.key];
   if (folding && row.made.getAttribute("aria-expanded") === folding) fold(row.configuration, folding === "false");
-  else if (["ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) rove(step(place, event.key), true);
+  else if (["ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key))
+    rove(step(place, event.key), true);
   else if (event.key === "Enter" || event.key === " ") visit(row, place);
   else return;
   event.preventDefault();
@@ -56,7 +64,10 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") {
     if (!panel.hidden) leave();
-    else if (event.target === byId("search")) { byId("search").value = ""; search(""); }
+    else if (event.target === byId("search")) {
+      byId("search").value = "";
+      search("");
+    }
     return;
   }
   if (/^(INPUT|TEXTAREA)$/.test(event.target.tagName)) return;
@@ -69,11 +80,18 @@ document.addEventListener("keydown", (event) => {
 byId("tools").hidden = false;
 byId("tools").addEventListener("submit", (event) => event.preventDefault());
 byId("search").addEventListener("input", (event) => search(event.target.value));
-byId("unfold").addEventListener("click", () => { for (const cell of cells) unfolded.add(cell.configuration); fill(); });
-byId("fold").addEventListener("click", () => { unfolded.clear(); fill(); });
+byId("unfold").addEventListener("click", () => {
+  for (const cell of cells) unfolded.add(cell.configuration);
+  fill();
+});
+byId("fold").addEventListener("click", () => {
+  unfolded.clear();
+  fill();
+});
 window.addEventListener("hashchange", () => open(location.hash));
 window.addEventListener("popstate", () => open(location.hash));
-for (const cell of cells) if (cells.length <= 60 && cell.checks.some((check) => check.state === "bad")) unfolded.add(cell.configuration);
+for (const cell of cells)
+  if (cells.length <= 60 && cell.checks.some((check) => check.state === "bad")) unfolded.add(cell.configuration);
 chips();
 fill();
 if (location.hash) open(location.hash);

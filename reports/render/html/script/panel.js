@@ -7,10 +7,17 @@ let opener = null;
 function choose(address) {
   const told = decoded(address.replace(/^#/, ""));
   if (!told) return null;
-  const [, property, name, column] = /^(cell|configuration)=(.*?)(?:&column=(.*))?$/s.exec(told) || [null, "cell", told.split("::")[0], ""];
+  const [, property, name, column] = /^(cell|configuration)=(.*?)(?:&column=(.*))?$/s.exec(told) || [
+    null,
+    "cell",
+    told.split("::")[0],
+    "",
+  ];
   const id = told.includes("::") && !told.includes("=") ? told : "";
   const of = (check) => (property === "cell" ? check.cell.id : check.cell.configuration);
-  const found = checks.filter((check) => of(check) === name && (!column || index.columns[check.column] === column)).sort((a, b) => order(a) - order(b));
+  const found = checks
+    .filter((check) => of(check) === name && (!column || index.columns[check.column] === column))
+    .sort((a, b) => order(a) - order(b));
   return { name: column ? `${name} \u00b7 ${column}` : name, id, found, mixed: property === "configuration" };
 }
 
@@ -32,15 +39,21 @@ function open(address) {
   const lost = first ? "" : `This page has no check ${id || name}. `;
   const items = found.slice(0, MOST).map((check) => item(check, mixed));
   if (first && !found.slice(0, MOST).includes(first)) items.unshift(item(first, mixed));
-  panel.replaceChildren(...nodes([
-    element("div", { class: "head" },
-      element("h2", { id: "panel-title" }, name || "check"),
-      element("button", { type: "button", onclick: (event) => copy(location.href, event.target) }, "copy link"),
-      element("button", { type: "button", onclick: leave }, "close")),
-    element("p", { class: "more" }, lost, found.length > 0 && said(found)),
-    items,
-    found.length > MOST && element("p", { class: "more" }, `and ${found.length - MOST} more: unfold the configuration to see them by cell`),
-  ]));
+  panel.replaceChildren(
+    ...nodes([
+      element(
+        "div",
+        { class: "head" },
+        element("h2", { id: "panel-title" }, name || "check"),
+        element("button", { type: "button", onclick: (event) => copy(location.href, event.target) }, "copy link"),
+        element("button", { type: "button", onclick: leave }, "close"),
+      ),
+      element("p", { class: "more" }, lost, found.length > 0 && said(found)),
+      items,
+      found.length > MOST &&
+        element("p", { class: "more" }, `and ${found.length - MOST} more: unfold the configuration to see them by cell`),
+    ]),
+  );
   show(true);
   const shown = first && items.find((made) => made.dataset.id === first.id);
   if (shown) shown.open = true;
@@ -56,12 +69,18 @@ function show(shown) {
 }
 
 function item(check, mixed) {
-  const made = element("details", { class: "check", "data-id": check.id, ontoggle: () => detail(made, check) },
-    element("summary", {},
+  const made = element(
+    "details",
+    { class: "check", "data-id": check.id, ontoggle: () => detail(made, check) },
+    element(
+      "summary",
+      {},
       element("span", { class: `sign ${check.state}` }, check.sign),
       element("b", {}, mixed ? `${check.cell.model}/${check.cell.dtype} ${check.label}` : check.label),
       index.columns[check.column] !== check.kind && element("span", { class: "more" }, index.columns[check.column]),
-      element("span", { class: `state ${check.state}` }, words(check.name))));
+      element("span", { class: `state ${check.state}` }, words(check.name)),
+    ),
+  );
   return made;
 }
 
@@ -71,12 +90,19 @@ async function detail(made, check) {
   try {
     made.append(body(check, await recorded(check)));
   } catch (error) {
-    made.append(element("p", { class: "reason" }, `What was recorded cannot be unpacked here: ${error}. It is in the run's records.jsonl.`));
+    made.append(
+      element(
+        "p",
+        { class: "reason" },
+        `What was recorded cannot be unpacked here: ${error}. It is in the run's records.jsonl.`,
+      ),
+    );
   }
 }
 
 function mark(found) {
-  for (const row of rows) row.made.classList.toggle("chosen", Boolean(row.cell) && found.length > 0 && row.cell === found[0].cell);
+  for (const row of rows)
+    row.made.classList.toggle("chosen", Boolean(row.cell) && found.length > 0 && row.cell === found[0].cell);
 }
 
 function close() {
@@ -114,5 +140,7 @@ async function copy(text, button) {
     button.textContent = document.execCommand("copy") ? "copied" : "not allowed here";
     area.remove();
   }
-  setTimeout(() => { button.textContent = label; }, 1500);
+  setTimeout(() => {
+    button.textContent = label;
+  }, 1500);
 }

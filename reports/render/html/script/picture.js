@@ -1,6 +1,8 @@
 // Small pictures of one check, as SVG.
 
-const LEFT = 110, RIGHT = 560, LINE = 26;
+const LEFT = 110,
+  RIGHT = 560,
+  LINE = 26;
 
 // A logarithmic axis; what is no number, or beyond it, is drawn at the far end.
 function logarithmic(low, high) {
@@ -36,13 +38,26 @@ function errorPicture(metrics) {
       now !== undefined && drawn("circle", { class: now <= 1 ? "now" : "now bad", cx: at(now), cy: y, r: 5 }),
     ];
   });
-  const label = metrics.map(({ name, was, now }) => `${name} ${was === undefined ? "" : `${percent(was)} before, `}${percent(now)} of its tolerance`).join("; ");
-  return canvas(metrics.length, label, ticks([0.0001, 0.001, 0.01, 0.1, 1, 10], at, metrics.length),
-    lines, drawn("path", { class: "limit", d: `M${at(1)} 16V${20 + LINE * metrics.length}` }));
+  const label = metrics
+    .map(
+      ({ name, was, now }) => `${name} ${was === undefined ? "" : `${percent(was)} before, `}${percent(now)} of its tolerance`,
+    )
+    .join("; ");
+  return canvas(
+    metrics.length,
+    label,
+    ticks([0.0001, 0.001, 0.01, 0.1, 1, 10], at, metrics.length),
+    lines,
+    drawn("path", { class: "limit", d: `M${at(1)} 16V${20 + LINE * metrics.length}` }),
+  );
 }
 
 function percent(share) {
-  return share === undefined ? "not recorded" : Number.isFinite(share) ? `${Number((100 * share).toPrecision(2))} %` : String(share);
+  return share === undefined
+    ? "not recorded"
+    : Number.isFinite(share)
+      ? `${Number((100 * share).toPrecision(2))} %`
+      : String(share);
 }
 
 // Amounts before and after as bars of one scale.
@@ -54,8 +69,19 @@ function barPicture(amounts, written) {
     return [
       drawn("text", { x: LEFT - 8, y: y + 15, "text-anchor": "end" }, name),
       was !== undefined && drawn("rect", { class: "p1", x: LEFT, y, width: length(was), height: 8 }),
-      now !== undefined && drawn("rect", { class: "p0", x: LEFT, y: was === undefined ? y + 4 : y + 10, width: length(now), height: was === undefined ? 12 : 8 }),
-      drawn("text", { class: "label", x: LEFT + length(Math.max(was || 0, now || 0)) + 6, y: y + 14 }, now === undefined ? "" : written(now)),
+      now !== undefined &&
+        drawn("rect", {
+          class: "p0",
+          x: LEFT,
+          y: was === undefined ? y + 4 : y + 10,
+          width: length(now),
+          height: was === undefined ? 12 : 8,
+        }),
+      drawn(
+        "text",
+        { class: "label", x: LEFT + length(Math.max(was || 0, now || 0)) + 6, y: y + 14 },
+        now === undefined ? "" : written(now),
+      ),
     ];
   });
   return canvas(amounts.length, amounts.map(({ name, now }) => `${name} ${now}`).join(", "), lines);
