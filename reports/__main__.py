@@ -1,4 +1,4 @@
-"""``python -m reports show RUN``, ``compare BASELINE CANDIDATE`` and ``quantization RUN``."""
+"""``python -m reports show RUN``, ``compare BASELINE CANDIDATE``, ``quantization RUN`` and ``placement RUN``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final, TextIO
 from matrix.errors import UserError
 from reports.compare import compare, exit_code
 from reports.document import reason
-from reports.render import html, json, junit, markdown, quantization, terminal
+from reports.render import html, json, junit, markdown, placement, quantization, terminal
 from reports.render.text import plain
 from reports.run import Run
 from reports.store import latest, read_run
@@ -66,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     several.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs, a column each")
     several.add_argument("--html", metavar="F", type=Path, required=True, help="write html to file F")
     several.set_defaults(command=_environments)
+    places = commands.add_parser("placement", help="where the placed models of one run are, and what copies cost them")
+    places.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    places.set_defaults(command=_placement)
     for command in (show, both):
         for name in ("markdown", "html", "junit", "json"):
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
@@ -117,6 +120,11 @@ def _environments(options: argparse.Namespace, out: TextIO) -> int:
 
 def _quantization(options: argparse.Namespace, out: TextIO) -> int:
     _print(quantization.table(_run(options.run), options.model), out)
+    return 0
+
+
+def _placement(options: argparse.Namespace, out: TextIO) -> int:
+    _print(placement.table(_run(options.run)), out)
     return 0
 
 
