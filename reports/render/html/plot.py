@@ -98,9 +98,8 @@ def memory(entries: Sequence[Entry], rows: Sequence[str], *, two: bool) -> Plot 
     found = list(_of_bytes(entries))
     low, high = doublings((value.number for value in found), least=1.0, most=2.0**50)
     axis = Axis(low=low, high=high, left=LABELS, right=WIDTH)
-    ticks = [
-        (axis.at(2.0**at), in_bytes(2**at)) for at in range(round(math.log2(low)), round(math.log2(high)) + 1) if at % 4 == 0
-    ]
+    first, last = round(math.log2(low)), round(math.log2(high))
+    ticks = [(axis.at(2.0**at), in_bytes(2**at)) for at in range(first, last + 1, max(1, (last - first) // 5))]
     return _plot("Memory", "of each check", found, rows, axis, ticks, series=SIZES)
 
 

@@ -31,10 +31,7 @@ function body(check, { before, after, verdict }) {
     part("Error against tolerance", errors(both)),
     part("Latency", latency(both)),
     part("Kernels and operators that executed", executed(both)),
-    part(
-      "Placement",
-      table(both, (record) => of(record.evidence, (key) => PLACED.test(key))),
-    ),
+    part("Placement", table(both, placement)),
     part("Memory", memory(both)),
     part(
       "Time",
@@ -53,6 +50,15 @@ function body(check, { before, after, verdict }) {
 }
 
 const known = (key) => key === LATENCY || EXECUTED.includes(key) || COUNTED.includes(key) || PLACED.test(key);
+
+// Where everything is; the map of modules told by place, because there are few places and many modules.
+function placement({ evidence }) {
+  const { map, ...told } = of(evidence, (key) => PLACED.test(key));
+  if (!map || typeof map !== "object") return map === undefined ? told : { ...told, map };
+  const places = {};
+  for (const [module, place] of Object.entries(map)) (places[place] ||= []).push(module || "everything");
+  return { ...told, map: Object.fromEntries(Object.entries(places).map(([place, modules]) => [place, modules.join(", ")])) };
+}
 
 function of(tree, wants) {
   return Object.fromEntries(Object.entries(tree || {}).filter(([key]) => wants(key)));
@@ -215,7 +221,7 @@ const there = (value) => value !== undefined && value !== null && value !== "" &
 // A list in a line where it is short, else an entry a line; entries that all have the same keys are a table.
 function list(value) {
   const plainly = value.every((part) => part === null || typeof part !== "object");
-  if (plainly && value.join(", ").length <= SHORT) return value.join(", ");
+  if (plainly && value.join(", ").length <= SHORT) return value.map(scalar).join(", ");
   const keys = value[0] && !plainly && Object.keys(value[0]);
   const alike = keys && value.every((part) => part && Object.keys(part).join() === keys.join());
   if (!alike || Array.isArray(value[0])) return value.map((part) => element("div", {}, tree(part)));
@@ -245,12 +251,13 @@ function list(value) {
   );
 }
 
+function scalar(value) {
+  return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(6))) : String(value);
+}
+
 // Free evidence: objects and lists nest.
 function tree(value) {
   if (Array.isArray(value)) return list(value);
-  if (value === null || typeof value !== "object") return /^https?:/.test(value) ? link(value) : String(value);
-  const entries = Object.entries(value);
-  if (entries.some(([, part]) => part && typeof part === "object"))
-    return entries.map(([key, part]) => element("div", {}, `${key}: `, tree(part)));
-  return element("span", { class: "raw" }, entries.map(([key, part]) => `${key}: ${part}`).join("\n"));
+  if (value === null || typeof value !== "object") return link(scalar(value));
+  return Object.entries(value).map(([key, part]) => element("div", { class: "raw" }, `${key}: `, tree(part)));
 }

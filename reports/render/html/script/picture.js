@@ -1,6 +1,6 @@
 // Small pictures of one check, as SVG.
 
-const LEFT = 110,
+const LEFT = 130,
   RIGHT = 560,
   LINE = 26;
 
