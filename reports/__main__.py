@@ -15,7 +15,7 @@ from reports import fleet, merge
 from reports.compare import compare, exit_code
 from reports.document import reason
 from reports.render import fleet as of_fleet
-from reports.render import json, junit, markdown, placement, quantization, terminal
+from reports.render import html, json, junit, markdown, placement, quantization, terminal
 from reports.render.text import plain
 from reports.run import Run
 from reports.store import latest, read_run
@@ -76,11 +76,15 @@ def _parser() -> argparse.ArgumentParser:
     joining.add_argument("--markdown", metavar="F", type=Path, help="also write markdown to file F")
     joining.add_argument("--all", action="store_true", help="show every entry, however many there are")
     joining.set_defaults(command=_merge)
+    several = commands.add_parser("environments", help="the runs of several environments side by side", epilog=EXITS)
+    several.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs, a column each")
+    several.add_argument("--html", metavar="F", type=Path, required=True, help="write html to file F")
+    several.set_defaults(command=_environments)
     places = commands.add_parser("placement", help="where the placed models of one run are, and what copies cost them")
     places.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
     places.set_defaults(command=_placement)
     for command in (show, both):
-        for name in ("markdown", "junit", "json"):
+        for name in ("markdown", "html", "junit", "json"):
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
         command.add_argument("--all", action="store_true", help="show every entry, however many there are")
     return parser
@@ -90,7 +94,12 @@ def _show(options: argparse.Namespace, out: TextIO) -> int:
     run = _run(options.run)
     _write(
         options,
-        {"markdown": lambda: markdown.show(run), "junit": lambda: junit.of_run(run), "json": lambda: json.of_run(run)},
+        {
+            "markdown": lambda: markdown.show(run),
+            "html": lambda: html.show(run),
+            "junit": lambda: junit.of_run(run),
+            "json": lambda: json.of_run(run),
+        },
     )
     _print(terminal.show(run, _page(options, out)), out)
     return 0 if judge(run).good else 1
@@ -102,12 +111,25 @@ def _compare(options: argparse.Namespace, out: TextIO) -> int:
         options,
         {
             "markdown": lambda: markdown.compared(comparison),
+            "html": lambda: html.compared(comparison),
             "junit": lambda: junit.of_comparison(comparison),
             "json": lambda: json.of_comparison(comparison),
         },
     )
     _print(terminal.compared(comparison, _page(options, out)), out)
     return exit_code(comparison, fail_on_inconclusive=options.fail_on_inconclusive)
+
+
+def _environments(options: argparse.Namespace, out: TextIO) -> int:
+    runs = [_run(name) for name in options.runs]
+    names = [run.header.environment or run.folder.name for run in runs]
+    told = [str(run.folder) if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)]
+    if twice := next((name for name in told if told.count(name) > 1), None):
+        raise UserError(f"{twice}: is given twice; name each run once")
+    named = dict(zip(told, runs, strict=True))
+    _write(options, {"html": lambda: html.environments(named)})
+    _print("".join(f"{plain(name)}: {judge(run).sentence}\n" for name, run in named.items()), out)
+    return 0 if all(judge(run).good for run in runs) else 1
 
 
 def _quantization(options: argparse.Namespace, out: TextIO) -> int:
