@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from matrix.errors import UserError
+from reports import fleet, merge
 from reports.compare import compare, exit_code
 from reports.document import reason
+from reports.render import fleet as of_fleet
 from reports.render import html, json, junit, markdown, placement, quantization, terminal
 from reports.render.text import plain
 from reports.run import Run
@@ -62,6 +64,18 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="NAME", default="llama-tiny", help="model whose sizes are shown (default: %(default)s)"
     )
     sizes.set_defaults(command=_quantization)
+    joining = commands.add_parser("merge", help="join shards, and put runs of several environments side by side", epilog=EXITS)
+    joining.add_argument("parts", metavar="PARTS", type=Path, help="folder of the parts; those in one folder are of one run")
+    joining.add_argument("--into", metavar="RUNS", type=Path, required=True, help="folder to write the joined runs to")
+    joining.add_argument(
+        "--expect", metavar="NAME", nargs="+", default=[], help="folders of PARTS of which parts must be there"
+    )
+    joining.add_argument(
+        "--baseline", metavar="RUNS", type=Path, help="folder of trusted runs of the same names, to compare with"
+    )
+    joining.add_argument("--markdown", metavar="F", type=Path, help="also write markdown to file F")
+    joining.add_argument("--all", action="store_true", help="show every entry, however many there are")
+    joining.set_defaults(command=_merge)
     several = commands.add_parser("environments", help="the runs of several environments side by side", epilog=EXITS)
     several.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs, a column each")
     several.add_argument("--html", metavar="F", type=Path, required=True, help="write html to file F")
@@ -123,6 +137,17 @@ def _quantization(options: argparse.Namespace, out: TextIO) -> int:
     return 0
 
 
+def _merge(options: argparse.Namespace, out: TextIO) -> int:
+    found = fleet.parts(options.parts)
+    joined = {name: merge.joined([read_run(part) for part in parts]) for name, parts in found.items()}
+    runs = {name: merge.write(run, options.into / name) for name, run in joined.items()}
+    together = fleet.fleet(runs, options.expect, options.baseline, load_thresholds())
+    if options.markdown is not None:
+        _write_file("--markdown", options.markdown, of_fleet.in_markdown(together))
+    _print(of_fleet.show(together, _page(options, out)), out)
+    return together.exit
+
+
 def _placement(options: argparse.Namespace, out: TextIO) -> int:
     _print(placement.table(_run(options.run)), out)
     return 0
@@ -140,12 +165,15 @@ def _page(options: argparse.Namespace, out: TextIO) -> terminal.Page:
 def _write(options: argparse.Namespace, renderers: dict[str, Callable[[], str]]) -> None:
     for name, render in renderers.items():
         path: Path | None = getattr(options, name)
-        if path is None:
-            continue
-        try:
-            path.write_text(render(), encoding="utf-8", errors="backslashreplace")
-        except (OSError, ValueError) as error:
-            raise UserError(f"--{name} {path}: cannot be written: {reason(error)}") from None
+        if path is not None:
+            _write_file(f"--{name}", path, render())
+
+
+def _write_file(option: str, path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{option} {path}: cannot be written: {reason(error)}") from None
 
 
 def _print(text: str, out: TextIO) -> None:
