@@ -27,10 +27,13 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShapeArithmetic:
-    """Nodes that may run on the CPU: one of these ``operators`` whose outputs have at most ``bytes``."""
+    """Nodes that may run on the CPU: one of these ``operators`` whose outputs have at most ``bytes``, or, where they are whole
+    numbers or booleans, ``whole_bytes``.
+    """
 
     operators: frozenset[str]
     bytes: int
+    whole_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,10 @@ def load_providers(path: Path = FILE) -> Providers:
     """
     table = read(path)
     arithmetic = table.table("shape-arithmetic")
-    shapes = ShapeArithmetic(operators=frozenset(arithmetic.texts("operators")), bytes=arithmetic.integer("bytes"))
+    shapes = ShapeArithmetic(
+        operators=frozenset(arithmetic.texts("operators")), bytes=arithmetic.integer("bytes"),
+        whole_bytes=arithmetic.integer("whole_bytes"),
+    )  # fmt: skip
     arithmetic.text("source")
     arithmetic.done()
     budgets = {name: _budget(entry) for name, entry in table.named("budget")}

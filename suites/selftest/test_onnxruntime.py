@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fixtures.findings import Finding
-from fixtures.onnxruntime.fallback import of_assignment, of_nodes, of_session, shares
+from fixtures.onnxruntime.fallback import of_assignment, of_nodes, of_session, shares, strays_of
 from fixtures.onnxruntime.heard import heard, missing_libraries
 from fixtures.onnxruntime.profile import Node, by_provider, nodes
 from matrix.errors import UserError
@@ -24,10 +24,7 @@ SHAPES = TABLE.shape_arithmetic
 EVENTS = json.loads((Path(__file__).parent / "recorded" / "cpu-onnxruntime-distilbert-prefill.json").read_text())
 RECORDED = nodes(EVENTS)
 # The same graph as CUDA would have it: arithmetic about shapes stays on the CPU.
-SPLIT = tuple(
-    node if node.operator in SHAPES.operators and node.bytes <= SHAPES.bytes else replace(node, provider=CUDA)
-    for node in RECORDED
-)
+SPLIT = tuple(replace(node, provider=CUDA) if strays_of([node], SHAPES) else node for node in RECORDED)
 MISSED = "libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared object file: No such file"
 
 
@@ -113,6 +110,14 @@ def test_one_node_on_the_cpu_is_found_by_its_size() -> None:
     name = next(each.name for each in SPLIT if each.operator == "Add" and each.provider == CUDA)
 
     assert "nodes-outside" == verdict(moved(name, CPU))[0]
+
+
+@pytest.mark.parametrize(("whole", "code"), [(True, ""), (False, "nodes-outside")])
+def test_a_mask_may_be_made_on_the_cpu_and_scores_may_not(whole: bool, code: str) -> None:
+    """Of the same size, they differ in what they hold."""
+    made = node("Where", CPU, bytes=9_984, whole=whole, microseconds=1.0)
+
+    assert code == verdict((node(), node(), made))[0]
 
 
 def test_another_provider_than_the_cpu_is_outside_too() -> None:
@@ -226,7 +231,10 @@ def test_a_model_without_a_budget_of_its_own_has_the_default() -> None:
     ],
 )
 def test_a_budget_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, words: str) -> None:
-    path, head = tmp_path / "providers.toml", 'version = 1\n[shape-arithmetic]\noperators = ["Shape"]\nbytes = 8\nsource = ""\n'
+    path, head = (
+        tmp_path / "providers.toml",
+        'version = 1\n[shape-arithmetic]\noperators = ["Shape"]\nbytes = 8\nwhole_bytes = 8\nsource = ""\n',
+    )
     path.write_text(head + text if text else "")
 
     with pytest.raises(UserError, match=words):

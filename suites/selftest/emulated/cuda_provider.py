@@ -16,13 +16,17 @@ from typing import Any, Final
 import pytest
 
 from fixtures import selection
+from fixtures.onnxruntime.fallback import strays_of
+from fixtures.onnxruntime.profile import nodes
 from matrix.load import Matrix, load_matrix
 from matrix.providers import load_providers
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
 TIMES: Final = {CPU: 5, CUDA: 10}  # microseconds of the host: to compute with a shape, and to launch a kernel
-ASKED: Final = ("ort-cuda", "ort-cuda-exact", "ort-cuda-no-binding", "guide-optimum-cuda")
+ASKED: Final = (
+    "ort-cuda", "ort-cuda-exact", "ort-cuda-exported", "ort-cuda-no-binding", "ort-cuda-static", "guide-optimum-cuda",
+)  # fmt: skip
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -92,12 +96,11 @@ def _as_on_a_gpu(written: str) -> str:
     path, shapes = Path(written), load_providers().shape_arithmetic
     events = json.loads(path.read_text(encoding="utf-8"))
     for event in events:
-        told = event.get("args", {})
-        if event.get("cat") != "Node" or "provider" not in told:
+        if not (found := nodes([event])):
             continue
+        told = event["args"]
         text = any("string" in tensor for side in ("input_type_shape", "output_type_shape") for tensor in told.get(side, ()))
-        small = told["op_name"] in shapes.operators and int(told.get("output_size") or 0) <= shapes.bytes
-        told["provider"] = CPU if text or small else CUDA
+        told["provider"] = CPU if text or not strays_of(found, shapes) else CUDA
         event["dur"] = TIMES[told["provider"]]
     path.write_text(json.dumps(events), encoding="utf-8")
     return written
