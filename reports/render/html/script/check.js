@@ -55,9 +55,9 @@ const known = (key) => key === LATENCY || EXECUTED.includes(key) || COUNTED.incl
 function placement({ evidence }) {
   const { map, ...told } = of(evidence, (key) => PLACED.test(key));
   if (!map || typeof map !== "object") return map === undefined ? told : { ...told, map };
-  const places = {};
-  for (const [module, place] of Object.entries(map)) (places[place] ||= []).push(module || "everything");
-  return { ...told, map: Object.fromEntries(Object.entries(places).map(([place, modules]) => [place, modules.join(", ")])) };
+  const places = new Map();
+  for (const [module, place] of Object.entries(map)) places.set(place, [...(places.get(place) || []), module || "everything"]);
+  return { ...told, map: Object.fromEntries([...places].map(([place, modules]) => [place, modules.join(", ")])) };
 }
 
 function of(tree, wants) {
