@@ -16,7 +16,7 @@ from reports.render.html.link import fragment
 from reports.run import Run
 from suites.selftest.browser import Browser, missing
 from suites.selftest.examples import compared, record, run
-from suites.selftest.test_page import ENVIRONMENT, HOSTILE
+from suites.selftest.test_page import ENVIRONMENT, HOSTILE, fleet_of
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"no browser: {missing()}")
 
@@ -135,9 +135,9 @@ def test_latency_is_drawn_as_a_dot_for_each_process_that_was_not_disturbed(brows
     assert browser.evaluate("document.querySelectorAll('#panel [aria-label$=processes] circle.was').length") == 2
 
 
-def test_of_several_environments_a_square_opens_the_checks_of_one(browser: Browser, tmp_path: Path) -> None:
+def test_of_several_runs_a_square_opens_the_checks_of_one(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    page.write_text(html.environments({"old": run(GOOD, FINE), "new": run(GOOD, BAD)}))
+    page.write_text(html.together(fleet_of(old=run(GOOD, FINE), new=run(GOOD, BAD))))
     browser.open(page)
     browser.click("#grid tr.leaf td.bad")
 

@@ -51,14 +51,19 @@ def of_run(run: Run, environment: str = "") -> list[Section]:
         ("Refused or expected to fail", [_of_records(found) for found in _odd(run)]),
         ("Skipped", _skipped(run)),
     )
-    return [replace(section, name=f"{section.name} in {environment}") if environment else section for section in found]
+    return _named(found, environment)
 
 
-def of_comparison(comparison: Comparison) -> list[Section]:
+def of_comparison(comparison: Comparison, environment: str = "") -> list[Section]:
     """The findings of a comparison, a section a verdict, worst first."""
     known = [item for item in comparison.verdicts if item.accepted]
     kinds = ((_heading(kind), _of_kind(comparison, kind)) for kind in Kind)
-    return list(_filled(*kinds, ("Known failures", [_of_verdicts(found) for found in group.of_verdicts(known)])))
+    found = _filled(*kinds, ("Known failures", [_of_verdicts(found) for found in group.of_verdicts(known)]))
+    return _named(found, environment)
+
+
+def _named(sections: Iterator[Section], environment: str) -> list[Section]:
+    return [replace(section, name=f"{section.name} in {environment}") if environment else section for section in sections]
 
 
 def _filled(*sections: tuple[str, Sequence[Told]]) -> Iterator[Section]:
