@@ -14,11 +14,11 @@ from reports.record import Outcome
 from reports.render import html
 from reports.render.html.link import fragment
 from reports.run import Run
-from suites.selftest.browser import Browser, missing
+from suites.selftest.browser import Browser, skipped
 from suites.selftest.examples import compared, record, run
 from suites.selftest.test_page import ENVIRONMENT, HOSTILE, fleet_of
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"no browser: {missing()}")
+pytestmark = pytest.mark.skipif(bool(skipped()), reason=f"no browser: {skipped()}")
 
 GOOD = record(check="dispatch", subject="decode", evidence={"families": ["sdpa-flash"], "kernels": {"flash_fwd_kernel": 2}})
 SLOW = replace(GOOD, evidence={"families": ["sdpa-math"], "kernels": {"softmax_warp_forward": 2}})
