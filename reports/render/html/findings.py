@@ -38,6 +38,11 @@ class Section:
     items: Sequence[Told]
 
     @property
+    def bad(self) -> bool:
+        """Something there counts against the run."""
+        return self.items[0].state == "bad"
+
+    @property
     def total(self) -> int:
         """How many checks they are about."""
         return sum(item.count for item in self.items)

@@ -83,7 +83,8 @@ def together(found: Fleet) -> str:
         style={0: "good", 1: "bad"}.get(found.exit, "open"), sentence=found.sentence,
         remarks=[*lost, *(f"{name}: {remark}" for name, run in runs.items() for remark in remarks(run))],
         troubles=[f"{name}: {trouble}" for name, run in runs.items() for trouble in run.expectation_troubles],
-        facts=facts.of_runs(list(runs.values())), sections=[section for member in members for section in _sections(member)],
+        facts=facts.of_runs(list(runs.values())),
+        sections=sorted((section for member in members for section in _sections(member)), key=lambda section: not section.bad),
         several=True, two=any(member.comparison for member in members),
     )  # fmt: skip
 
