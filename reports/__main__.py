@@ -13,7 +13,8 @@ from typing import Final, TextIO
 from matrix.errors import UserError
 from reports.compare import compare, exit_code
 from reports.document import reason
-from reports.render import json, junit, markdown, quantization, terminal
+from reports.formats import FORMATS, Format
+from reports.render import quantization, terminal
 from reports.render.text import plain
 from reports.run import Run
 from reports.store import latest, read_run
@@ -63,32 +64,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     sizes.set_defaults(command=_quantization)
     for command in (show, both):
-        for name in ("markdown", "junit", "json"):
-            command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
+        for name, form in FORMATS.items():
+            command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {form.help} to file F")
+        command.add_argument("--link", metavar="URL", default="", help="address of the HTML page, for links into it")
         command.add_argument("--all", action="store_true", help="show every entry, however many there are")
     return parser
 
 
 def _show(options: argparse.Namespace, out: TextIO) -> int:
     run = _run(options.run)
-    _write(
-        options,
-        {"markdown": lambda: markdown.show(run), "junit": lambda: junit.of_run(run), "json": lambda: json.of_run(run)},
-    )
+    _write(options, lambda form: form.of_run(run, options.link))
     _print(terminal.show(run, _page(options, out)), out)
     return 0 if judge(run).good else 1
 
 
 def _compare(options: argparse.Namespace, out: TextIO) -> int:
     comparison = compare(_run(options.baseline), _run(options.candidate), load_thresholds())
-    _write(
-        options,
-        {
-            "markdown": lambda: markdown.compared(comparison),
-            "junit": lambda: junit.of_comparison(comparison),
-            "json": lambda: json.of_comparison(comparison),
-        },
-    )
+    _write(options, lambda form: form.of_comparison(comparison, options.link))
     _print(terminal.compared(comparison, _page(options, out)), out)
     return exit_code(comparison, fail_on_inconclusive=options.fail_on_inconclusive)
 
@@ -107,13 +99,13 @@ def _page(options: argparse.Namespace, out: TextIO) -> terminal.Page:
     return terminal.page_for(out, max(width, 40), all=options.all)
 
 
-def _write(options: argparse.Namespace, renderers: dict[str, Callable[[], str]]) -> None:
-    for name, render in renderers.items():
-        path: Path | None = getattr(options, name)
+def _write(options: argparse.Namespace, render: Callable[[Format], str]) -> None:
+    for name, form in FORMATS.items():
+        path: Path | None = getattr(options, name.replace("-", "_"))
         if path is None:
             continue
         try:
-            path.write_text(render(), encoding="utf-8", errors="backslashreplace")
+            path.write_text(render(form), encoding="utf-8", errors="backslashreplace")
         except (OSError, ValueError) as error:
             raise UserError(f"--{name} {path}: cannot be written: {reason(error)}") from None
 

@@ -1,0 +1,32 @@
+"""Where in this repository a problem belongs: viewers of CI want a file and a line for everything."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from reports.problems import Problem
+
+ROOT: Final = Path(__file__).parents[2]
+CONFIGURATIONS: Final = "matrix/configurations.toml"
+
+
+def of(problem: Problem) -> tuple[str, int]:
+    """Path from the root of the repository, and line: the configuration's own table, else the test, else the file of tables."""
+    line = _tables().get(problem.configuration)
+    if line is not None:
+        return CONFIGURATIONS, line
+    test, _, _ = problem.nodeid.partition("::")
+    return (test, 1) if test else (CONFIGURATIONS, 1)
+
+
+@cache
+def _tables() -> dict[str, int]:
+    """The line of each configuration's table."""
+    found: dict[str, int] = {}
+    for number, line in enumerate((ROOT / CONFIGURATIONS).read_text(encoding="utf-8").splitlines(), 1):
+        if match := re.fullmatch(r"\[configuration\.([^.\]]+)\]", line.strip()):
+            found[match[1]] = number
+    return found
