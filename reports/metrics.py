@@ -26,7 +26,7 @@ class Metric:
 
 
 def of_record(record: Record) -> Iterator[Metric]:
-    """Every number of a record, finite or not, but for the errors that eager attention made: those have records of their own."""
+    """Every number of a record, finite or not, but for the errors of eager attention, which have records of their own."""
     for name, value in metrics(record).items():
         if name.endswith("_eager"):
             continue
