@@ -1,4 +1,4 @@
-"""``python -m reports show RUN``, ``compare BASELINE CANDIDATE`` and ``quantization RUN``."""
+"""``python -m reports``: a table of commands, and what each of them prints and writes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from reports.document import reason
 from reports.formats import FORMATS, Format
 from reports.render import quantization, terminal
 from reports.render.text import plain
+from reports.reproducer import case, issue, script
 from reports.run import Run
 from reports.store import latest, read_run
 from reports.summary import judge
@@ -63,6 +64,11 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="NAME", default="llama-tiny", help="model whose sizes are shown (default: %(default)s)"
     )
     sizes.set_defaults(command=_quantization)
+    asked = commands.add_parser("issue", help="a script for a library's maintainers that shows what a check found")
+    asked.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    asked.add_argument("name", metavar="CELL", help="a cell, whose worst check is taken, or a check")
+    asked.add_argument("--markdown", metavar="F", type=Path, help="also write the text of an issue, with the script, to file F")
+    asked.set_defaults(command=_issue)
     for command in (show, both):
         for name, form in FORMATS.items():
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {form.help} to file F")
@@ -85,6 +91,14 @@ def _compare(options: argparse.Namespace, out: TextIO) -> int:
     return exit_code(comparison, fail_on_inconclusive=options.fail_on_inconclusive)
 
 
+def _issue(options: argparse.Namespace, out: TextIO) -> int:
+    found = case(_run(options.run), options.name)
+    if options.markdown is not None:
+        _write_file("--markdown", options.markdown, issue(found))
+    _print(script(found), out)
+    return 0
+
+
 def _quantization(options: argparse.Namespace, out: TextIO) -> int:
     _print(quantization.table(_run(options.run), options.model), out)
     return 0
@@ -102,12 +116,15 @@ def _page(options: argparse.Namespace, out: TextIO) -> terminal.Page:
 def _write(options: argparse.Namespace, render: Callable[[Format], str]) -> None:
     for name, form in FORMATS.items():
         path: Path | None = getattr(options, name.replace("-", "_"))
-        if path is None:
-            continue
-        try:
-            path.write_text(render(form), encoding="utf-8", errors="backslashreplace")
-        except (OSError, ValueError) as error:
-            raise UserError(f"--{name} {path}: cannot be written: {reason(error)}") from None
+        if path is not None:
+            _write_file(f"--{name}", path, render(form))
+
+
+def _write_file(option: str, path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{option} {path}: cannot be written: {reason(error)}") from None
 
 
 def _print(text: str, out: TextIO) -> None:

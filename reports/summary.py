@@ -140,11 +140,16 @@ def counts(run: Run) -> Mapping[Outcome, int]:
     return {outcome: found[outcome] for outcome in _RANK if found[outcome]}
 
 
+def worst_first(record: Record) -> tuple[int, str]:
+    """Sorting key of records."""
+    return (_RANK[record.outcome], record.id)
+
+
 def failures(run: Run) -> list[Record]:
     """The records that make a run not good, worst first."""
     return sorted(
         (record for record in run.records.values() if record.outcome in RED),
-        key=lambda record: (_RANK[record.outcome], record.id),
+        key=worst_first,
     )
 
 
@@ -153,7 +158,7 @@ def refusals(run: Run) -> list[Record]:
     odd = (Outcome.REFUSED, Outcome.EXPECTED_FAILURE)
     return sorted(
         (record for record in run.records.values() if record.outcome in odd),
-        key=lambda record: (_RANK[record.outcome], record.id),
+        key=worst_first,
     )
 
 
