@@ -20,7 +20,8 @@ def issue(case: Case) -> str:
 def _lines(case: Case) -> Iterator[str]:
     record, cell = case.record, case.check.cell
     where = f"{cell.configuration.name} on {cell.model.architecture} in {cell.dtype}"
-    yield f"# {escaped(where)}: {escaped(seen(record))}\n\n**Expected**: {escaped(EXPECTED[record.check])}\n\n**Seen**: {escaped(seen(record))}\n\n"
+    yield f"# {escaped(where)}: {escaped(seen(record))}\n\n"
+    yield f"**Expected**: {escaped(EXPECTED[record.check])}\n\n**Seen**: {escaped(seen(record))}\n\n"
     yield f"{escaped(cell.configuration.summary)}; check {code(record.id)}"
     yield f", known as {escaped(record.expectation)}\n\n" if record.expectation else "\n\n"
     yield "| with | version |\n|---|---|\n"

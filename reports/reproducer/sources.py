@@ -8,7 +8,7 @@ gets its module's name in front.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,11 +77,11 @@ def entry(module: str, table: str, key: str) -> Key | None:
     return None
 
 
+@cache
 def _is_block(key: Key) -> bool:
     """Constants stand above functions and classes, where they need none of them."""
-    order: dict[Key, None] = {}
-    _collect(key, order, ())
-    return any(isinstance(_module(module).definitions[name], ast.FunctionDef | ast.ClassDef) for module, name in order)
+    own = _module(key[0]).definitions[key[1]]
+    return isinstance(own, ast.FunctionDef | ast.ClassDef) or any(map(_is_block, _needs(key)))
 
 
 def _collect(key: Key, order: dict[Key, None], path: Sequence[Key]) -> None:
@@ -92,11 +92,11 @@ def _collect(key: Key, order: dict[Key, None], path: Sequence[Key]) -> None:
     order[key] = None
 
 
-def _needs(key: Key) -> Iterator[Key]:
+@cache
+def _needs(key: Key) -> tuple[Key, ...]:
     module = _module(key[0])
-    for node in ast.walk(_code(module.definitions[key[1]])):
-        if (found := _target(node, key[0], module)) and found != key:
-            yield found
+    found = (_target(node, key[0], module) for node in ast.walk(_code(module.definitions[key[1]])))
+    return tuple(dict.fromkeys(needed for needed in found if needed is not None and needed != key))
 
 
 def _target(node: ast.AST, name: str, module: Module) -> Key | None:
