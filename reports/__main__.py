@@ -14,13 +14,15 @@ from matrix.errors import UserError
 from reports.compare import compare, exit_code
 from reports.document import reason
 from reports.formats import FORMATS, Format
-from reports.render import quantization, terminal
+from reports.history import read_history
+from reports.render import quantization, terminal, trend, trend_plot
 from reports.render.text import plain
 from reports.reproducer import case, issue, script
 from reports.run import Run
 from reports.store import latest, read_run
 from reports.summary import judge
 from reports.thresholds import load_thresholds
+from reports.trend import find
 
 ROOT: Final = Path("runs")
 WIDEST: Final = 160
@@ -69,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("name", metavar="CELL", help="a cell, whose worst check is taken, or a check")
     asked.add_argument("--markdown", metavar="F", type=Path, help="also write the text of an issue, with the script, to file F")
     asked.set_defaults(command=_issue)
+    many = commands.add_parser("trend", help="what changed over many runs, which had it first, and what was new in it")
+    many.add_argument("store", metavar="STORE", type=Path, help="folder below which runs were recorded, such as ./runs")
+    many.add_argument("--plot", metavar="F", type=Path, help="also draw it, into an svg, png or pdf file F (matplotlib)")
+    many.add_argument("--markdown", metavar="F", type=Path, help="also write markdown to file F")
+    many.add_argument("--json", metavar="F", type=Path, help="also write json to file F")
+    many.set_defaults(command=_trend)
+    many.add_argument("--all", action="store_true", help="show every entry, however many there are")
     for command in (show, both):
         for name, form in FORMATS.items():
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {form.help} to file F")
@@ -89,6 +98,18 @@ def _compare(options: argparse.Namespace, out: TextIO) -> int:
     _write(options, lambda form: form.of_comparison(comparison, options.link))
     _print(terminal.compared(comparison, _page(options, out)), out)
     return exit_code(comparison, fail_on_inconclusive=options.fail_on_inconclusive)
+
+
+def _trend(options: argparse.Namespace, out: TextIO) -> int:
+    thresholds = load_thresholds()
+    found = find(read_history(options.store), thresholds)
+    for name, text in (("markdown", trend.in_markdown), ("json", trend.in_json)):
+        if (path := getattr(options, name)) is not None:
+            _write_file(f"--{name}", path, text(found))
+    if options.plot is not None:
+        trend_plot.draw(found, thresholds, options.plot)
+    _print(trend.page(found, _page(options, out)), out)
+    return 0
 
 
 def _issue(options: argparse.Namespace, out: TextIO) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from reports.drift import in_bytes
 from reports.record import Record
 from reports.statistics import metrics
 
@@ -23,6 +25,10 @@ class Metric:
     def label(self) -> str:
         """``rms error``, ``peak memory``."""
         return f"{self.name} {self.kind}"
+
+    def written(self, value: float) -> str:
+        """A value of this metric as people read it."""
+        return in_bytes(round(value)) if self.unit == "bytes" and math.isfinite(value) else f"{value:.2e}"
 
 
 def of_record(record: Record) -> Iterator[Metric]:

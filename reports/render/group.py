@@ -10,9 +10,10 @@ from typing import Final, Generic, TypeVar
 
 from reports.problems import Problem
 from reports.record import Record
+from reports.trend import Shift
 from reports.verdict import Verdict
 
-T = TypeVar("T", Record, Verdict, Problem)
+T = TypeVar("T", Record, Verdict, Problem, Shift)
 
 _NAMED: Final = 6
 """Configurations that are named before the others are only counted."""
@@ -55,6 +56,15 @@ def of_problems(problems: Iterable[Problem]) -> list[Group[Problem]]:
     found: dict[tuple[str, ...], list[Problem]] = {}
     for problem in problems:
         found.setdefault((problem.severity, problem.reason, _shape(problem.sentence)), []).append(problem)
+    return [Group(first=first, others=others) for first, *others in found.values()]
+
+
+def of_shifts(shifts: Iterable[Shift]) -> list[Group[Shift]]:
+    """Shifts of the same thing in the same direction whose words differ in numbers only."""
+    found: dict[tuple[str, ...], list[Shift]] = {}
+    for shift in shifts:
+        shape = [_shape(text) for text in (shift.before, shift.after, shift.message)]
+        found.setdefault((str(shift.worse), shift.what, *shape), []).append(shift)
     return [Group(first=first, others=others) for first, *others in found.values()]
 
 

@@ -48,12 +48,12 @@ class Page:
 
 def show(run: Run, limit: int = LIMIT, *, link: str = "") -> str:
     """One run, in at most ``limit`` bytes of UTF-8; ``link`` is the address of its HTML page."""
-    return _fitted(_show(run, Page(link=link)), limit)
+    return fitted(_show(run, Page(link=link)), limit)
 
 
 def compared(comparison: Comparison, limit: int = LIMIT, *, link: str = "") -> str:
     """Two runs, in at most ``limit`` bytes of UTF-8; ``link`` is the address of their HTML page."""
-    return _fitted(_compared(comparison, Page(link=link)), limit)
+    return fitted(_compared(comparison, Page(link=link)), limit)
 
 
 def escaped(text: str) -> str:
@@ -168,7 +168,7 @@ def _list(name: str, entries: Iterable[str]) -> Iterator[str]:
         heading = ""
 
 
-def _fitted(parts: Iterable[str], limit: int) -> str:
+def fitted(parts: Iterable[str], limit: int) -> str:
     """Whole parts, as many as there is room for; then how many were left out."""
     kept: list[str] = []
     left, room = 0, limit - len(_left_out(10**9).encode())
