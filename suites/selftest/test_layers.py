@@ -33,7 +33,7 @@ AT_THE_TOP = {"matrix": set(), "reports": {"pytest"}, "fixtures": {"pytest", "nu
 INSIDE = {
     "matrix": set(),
     "reports": {"scipy", "jinja2", "rich", "matplotlib"},
-    "fixtures": UNDER_TEST | {"xdist", "hypothesis"},
+    "fixtures": UNDER_TEST | {"xdist", "hypothesis", "rich"},
 }
 KNOWN = set(sys.stdlib_module_names) | set(LAYERS)
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
