@@ -3,14 +3,18 @@ fixtures/accuracy.py, or for a value of :func:`values`."""
 
 from __future__ import annotations
 
+import ast
 import pprint
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from matrix.cell import ALONE, Cell, Workload
+from matrix.errors import UserError
 from matrix.expand import masks_of, promised
 from matrix.kernels import load_kernels
-from reports.reproducer.case import Case
+from reports.document import shown
+from reports.reproducer.case import CALL, Case
 from reports.versions import versions
 
 DTYPES: Final = {"fp32": "torch.float32", "bf16": "torch.bfloat16", "fp16": "torch.float16"}
@@ -106,6 +110,13 @@ with torch.inference_mode()$held:
     names = $executed(lambda: $step)
 return $dispatched(names, $promised, $others)
 """
+CALLED: Final = """\
+CALL = $failing
+"""
+CALLS: Final = """
+print(CALL)
+return $call_agrees(CALL, $backends, '$device')
+"""
 SHORT: Final = Workload(
     name="", summary="", tier="quick", schedule="prefill", lengths=(24, 24), padding="none", steps=0, chunks=(), cache="none",
     tasks=(), dtypes=(), invariant="causal",
@@ -116,6 +127,8 @@ LENGTHS: Final = {"dispatch[padded-prefill]": [24, 9], "switches": [48], "attent
 
 def setup(case: Case) -> str:
     """Everything above the check."""
+    if case.check.kind == "calls":
+        return CALLED
     runs = case.check.kind in ("correct", "invariant") or (case.check.kind == "refuses" and case.check.workload is not None)
     return SETUP + (RUN if runs else "")
 
@@ -130,13 +143,15 @@ def body(case: Case) -> str:
         return INVARIANT + (GREEDY if generates else "") + "\n"
     return {
         "correct": CORRECT, "attentions": ATTENTIONS, "switches": SWITCHES, "builds": BUILDS, "refuses": REFUSES,
-        "dispatch": DISPATCH,
+        "dispatch": DISPATCH, "calls": CALLS,
     }[case.check.kind]  # fmt: skip
 
 
 def values(case: Case) -> dict[str, str]:
     """What the names in the text stand for that are no definitions; some of them name definitions again."""
     check, cell = case.check, case.check.cell
+    if check.kind == "calls":
+        return _call(case)
     options, workload = cell.configuration.options, check.workload or SHORT
     return {
         "config": pprint.pformat(dict(cell.model.config), width=110, compact=True, sort_dicts=False),
@@ -152,6 +167,41 @@ def values(case: Case) -> dict[str, str]:
         "asking": "run(judged())" if check.workload else "judged()",
         "words": repr(check.refusal.error) if check.refusal else "", **_dispatch(case),
     }  # fmt: skip
+
+
+def _call(case: Case) -> dict[str, str]:
+    cell = case.check.cell
+    return {
+        "failing": _literal(str(case.record.evidence[CALL]), case.record.id),
+        "backends": repr(list(cell.configuration.options.get("backends", ()))),
+        "device": "cpu" if cell.platform == "cpu" else "cuda",
+    }
+
+
+def _literal(text: str, id: str) -> str:
+    """A call as it is written in a record, if it is one: nothing else out of a record becomes code.
+
+    Raises:
+        UserError: it is anything but Call(...) and Mask(...) of constants.
+    """
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError):
+        tree = ast.Constant(None)
+    if not _is_call(tree):
+        raise UserError(f"{id}: its {CALL} is {shown(text)}, a call of constants is accepted: Call(batch=1, ...)")
+    return re.sub(r"\b(Call|Mask)\(", r"$\1(", ast.unparse(tree))
+
+
+def _is_call(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in ("Call", "Mask"):
+        return False
+    return not node.args and all(_is_call(item.value) or _is_number(item.value) for item in node.keywords)
+
+
+def _is_number(node: ast.AST) -> bool:
+    """A constant, or one with a sign."""
+    return isinstance(node.operand if isinstance(node, ast.UnaryOp) else node, ast.Constant)
 
 
 def _held(backends: list[str]) -> str:

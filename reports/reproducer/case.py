@@ -16,6 +16,9 @@ from reports.summary import worst_first
 KINDS: Final = ("correct", "invariant", "attentions", "switches", "dispatch", "builds", "refuses")
 """Checks that a script can make with torch, transformers and NumPy alone, those first that say most of a cell."""
 
+CALL: Final = "failing_call"
+"""Where a record keeps the smallest call that fails, as Python."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -47,6 +50,10 @@ def case(run: Run, name: str) -> Case:
         raise _no_script(
             record, f"needs {check.cell.configuration.builder}, and scripts need torch, transformers and NumPy alone"
         )
+    if check.kind == "calls" and check.cell.model.architecture == "call":
+        if not record.evidence.get(CALL):
+            raise _no_script(record, "has recorded no call that fails")
+        return Case(run=run, record=record, check=check)
     if check.kind not in KINDS:
         raise _no_script(record, f"is a check of kind {check.kind!r}, and scripts make {', '.join(KINDS)}")
     if record.outcome is Outcome.REFERENCE_BROKEN:

@@ -22,11 +22,13 @@ EXPECTED: Final = {
     "switches": "set_attn_implementation changes the implementation, and switching back brings the same bits back",
     "dispatch": "one of the promised attention kernels executes, and no other",
     "builds": "the model is built with the implementation and the dtype that were asked for",
+    "calls": "the output of the same mathematics in float64, but for rounding",
     "refuses": "an error in the documented words",
 }
 DRAWING: Final[tuple[Key, ...]] = (("fixtures.checkpoints.draw", "Draw"), ("fixtures.checkpoints.draw", "on_grid"))
 JUDGING: Final = tuple(("fixtures.accuracy", name) for name in ("error", "limit", "capped", "eager_limit", "Error"))
-MODULES: Final = {name: module for module, name in (*DRAWING, *JUDGING)}
+CALLING: Final = tuple(("fixtures.attention_calls", name) for name in ("Call", "Mask"))
+MODULES: Final = {name: module for module, name in (*DRAWING, *JUDGING, *CALLING)}
 WEIGHTS: Final = "The weights of a tiny model, the same bits everywhere; nothing here is about the finding."
 CHECK: Final = "What is asked of the model, and how near two results are."
 END: Final = """
@@ -47,15 +49,17 @@ _WIDTH: Final = 118
 def script(case: Case) -> str:
     """A Python program that exits with 0 where the check holds, with 1 where it fails, with 2 where it cannot be tried."""
     text = _text(case)
-    generator = entry("fixtures.checkpoints.folder", "_GENERATORS", case.check.cell.model.architecture)
-    assert generator is not None, "every architecture that is built has a generator"
     keys = {name: (MODULES.get(name, "fixtures.reproduction"), name) for name in dict.fromkeys(_NAME.findall(text))}
-    keys["generator"] = generator
-    found = bundle({WEIGHTS: [generator, *DRAWING], CHECK: list(keys.values())})
+    generator = entry("fixtures.checkpoints.folder", "_GENERATORS", case.check.cell.model.architecture)
+    sections: dict[str, list[Key]] = {}
+    if generator is not None:  # a direct call has no model
+        keys["generator"] = generator
+        sections[WEIGHTS] = [generator, *DRAWING]
+    found = bundle(sections | {CHECK: list(keys.values())})
     tail = _NAME.sub(lambda match: found.names[keys[match[1]]], text)
-    model = re.findall(r"AutoModel\w+", tail)[0]
+    auto = [f"from transformers import {name}" for name in re.findall(r"AutoModel\w+", tail)[:1]]
     above = "" if case.check.cell.platform == "cpu" else NO_GPU
-    more = ("import numpy as np", "import sys", "import torch", f"from transformers import {model}")
+    more = ("import numpy as np", "import sys", "import torch", *auto)
     return f"{_head(case)}\n{found.with_imports(*more)}{above}\n\n{tail}"
 
 

@@ -8,7 +8,7 @@ gets its module's name in front.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -95,8 +95,18 @@ def _collect(key: Key, order: dict[Key, None], path: Sequence[Key]) -> None:
 @cache
 def _needs(key: Key) -> tuple[Key, ...]:
     module = _module(key[0])
-    found = (_target(node, key[0], module) for node in ast.walk(_code(module.definitions[key[1]])))
+    found = (_target(node, key[0], module) for node in _references(_code(module.definitions[key[1]])))
     return tuple(dict.fromkeys(needed for needed in found if needed is not None and needed != key))
+
+
+def _references(node: ast.AST, bound: frozenset[str] = frozenset()) -> Iterator[ast.AST]:
+    """Names and attributes that are no variables of a function."""
+    if isinstance(node, ast.FunctionDef | ast.Lambda):
+        bound |= _bound(node)
+    if isinstance(node, ast.Attribute) or (isinstance(node, ast.Name) and node.id not in bound):
+        yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _references(child, bound)
 
 
 def _target(node: ast.AST, name: str, module: Module) -> Key | None:
@@ -125,7 +135,8 @@ def _bound(definition: ast.AST) -> set[str]:
     functions = [node for node in ast.walk(definition) if isinstance(node, ast.FunctionDef | ast.Lambda)]
     inside = [node for function in functions for node in ast.walk(function)]
     stored = {node.id for node in inside if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    return stored | {node.arg for node in inside if isinstance(node, ast.arg)}
+    caught = {node.name for node in inside if isinstance(node, ast.ExceptHandler) and node.name}
+    return stored | caught | {node.arg for node in inside if isinstance(node, ast.arg)}
 
 
 def _rewritten(key: Key, names: Mapping[Key, str], lines: dict[str, None]) -> str:
