@@ -19,5 +19,6 @@ pytest_plugins = [
     "fixtures.warden",
     "fixtures.progress",
     "fixtures.quantization.reference",
+    "fixtures.placement.sameness",
     "fixtures.hypothesis_profiles",
 ]

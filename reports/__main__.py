@@ -15,7 +15,7 @@ from reports.compare import compare, exit_code
 from reports.document import reason
 from reports.formats import FORMATS, Format
 from reports.history import read_history
-from reports.render import quantization, terminal, trend, trend_plot
+from reports.render import placement, quantization, terminal, trend, trend_plot
 from reports.render.text import plain
 from reports.reproducer import case, issue, script
 from reports.run import Run
@@ -66,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="NAME", default="llama-tiny", help="model whose sizes are shown (default: %(default)s)"
     )
     sizes.set_defaults(command=_quantization)
+    places = commands.add_parser("placement", help="where the placed models of one run are, and what copies cost them")
+    places.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    places.set_defaults(command=_placement)
     asked = commands.add_parser("issue", help="a script for a library's maintainers that shows what a check found")
     asked.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
     asked.add_argument("name", metavar="CELL", help="a cell, whose worst check is taken, or a check")
@@ -122,6 +125,11 @@ def _issue(options: argparse.Namespace, out: TextIO) -> int:
 
 def _quantization(options: argparse.Namespace, out: TextIO) -> int:
     _print(quantization.table(_run(options.run), options.model), out)
+    return 0
+
+
+def _placement(options: argparse.Namespace, out: TextIO) -> int:
+    _print(placement.table(_run(options.run)), out)
     return 0
 
 
