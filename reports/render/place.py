@@ -15,11 +15,15 @@ CONFIGURATIONS: Final = "matrix/configurations.toml"
 
 def of(problem: Problem) -> tuple[str, int]:
     """Path from the root of the repository, and line: the configuration's own table, else the test, else the file of tables."""
-    line = _tables().get(problem.configuration)
-    if line is not None:
-        return CONFIGURATIONS, line
+    if table := _table(problem.configuration):
+        return CONFIGURATIONS, _tables()[table]
     test, _, _ = problem.nodeid.partition("::")
     return (test, 1) if test else (CONFIGURATIONS, 1)
+
+
+def _table(configuration: str) -> str:
+    """The table of a configuration, or of what it is combined with another: ``device-map-auto`` of ``device-map-auto-sdpa``."""
+    return max((name for name in _tables() if f"{configuration}-".startswith(f"{name}-")), key=len, default="")
 
 
 @cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -201,7 +202,7 @@ class _Rewriting(ast.NodeTransformer):
 
 def _code(node: Definition) -> ast.AST:
     """A copy that can be changed; a constant with a type is one without."""
-    copy = ast.parse(ast.unparse(node)).body[0]
+    copy = deepcopy(node)
     if isinstance(copy, ast.AnnAssign):
         return ast.Assign(targets=[copy.target], value=copy.value or ast.Constant(None), lineno=1)
     for child in ast.walk(copy):

