@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reports.compare import Comparison
-from reports.render import benchmark, github, gitlab, json, junit, markdown, openmetrics
+from reports.render import benchmark, github, gitlab, html, json, junit, markdown, openmetrics
 from reports.run import Run
 
 
@@ -30,6 +30,11 @@ FORMATS: Final[Mapping[str, Format]] = {
         help="markdown for the summary of a job, such as $GITHUB_STEP_SUMMARY: longer than a comment may be",
         of_run=lambda run, link: markdown.show(run, markdown.SUMMARY, link=link),
         of_comparison=lambda comparison, link: markdown.compared(comparison, markdown.SUMMARY, link=link),
+    ),
+    "html": Format(
+        help="one page of html that loads nothing",
+        of_run=lambda run, _: html.show(run),
+        of_comparison=lambda comparison, _: html.compared(comparison),
     ),
     "annotations": Format(
         help="annotations of a job on GitHub; a step that prints the file makes them",
