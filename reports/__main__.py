@@ -129,7 +129,7 @@ def _trend(options: argparse.Namespace, out: TextIO) -> int:
             _write_file(f"--{name}", path, text(found))
     if options.plot is not None:
         trend_plot.draw(found, thresholds, options.plot)
-    _print(trend.page(found, _page(options, out)), out)
+    _print(trend.show(found, _page(options, out)), out)
     return 0
 
 

@@ -19,11 +19,15 @@ _SHIFTS: Final = 4
 _CHANGES: Final = 6
 
 
-def page(trends: Trends, page: Page) -> str:
+def show(trends: Trends, page: Page) -> str:
     """Text for a terminal: the latest change first, what was new in its run, and what changed."""
+    return page.fitted(lambda fitted: _show(trends, fitted))
+
+
+def _show(trends: Trends, page: Page) -> str:
     lines = [page.paint(page.wrap(sentence(trends), 0), "bad" if any(event.worse for event in trends.events) else "good")]
     lines += page.sentences("Left out", trends.history.left_out, 3)
-    events = trends.events if page.all else trends.events[:_EVENTS]
+    events = trends.events if page.all else trends.events[: max(1, _EVENTS >> page.tight)]
     for event in events:
         lines += ["", page.paint(f"{_title(event)}:", "head"), *(page.wrap(line) for line in _new(event))]
         lines += page.cut(_shifts(event.shifts, page), _SHIFTS)

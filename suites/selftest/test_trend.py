@@ -201,7 +201,7 @@ def found(tmp_path: Path) -> Trends:
 
 
 def test_the_page_fits_a_screen_and_says_what_was_new(found: Trends) -> None:
-    page = pages.page(found, Page())
+    page = pages.show(found, Page())
 
     assert len(page.splitlines()) < 40
     assert "12 runs (12 of cuda): 41 changes in 1 run, 41 for the worse." == page.splitlines()[0]
