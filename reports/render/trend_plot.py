@@ -65,6 +65,7 @@ def _overview(panel: Any, line: Line, events: list[Event]) -> None:
             panel.plot(range(len(numbers)), numbers, marker=style[0], color=style[1], linewidth=1.2, label=words(outcome))
     panel.set_title(_text(f"{line.name}: checks that do not hold"), loc="left", fontsize=9)
     panel.set_ylim(bottom=0)
+    panel.yaxis.get_major_locator().set_params(integer=True)
     if panel.lines:
         panel.legend(fontsize=7, ncols=4, frameon=False)
     _nights(panel, line)
@@ -93,6 +94,9 @@ def _series(panel: Any, line: Line, shift: Shift, thresholds: Thresholds) -> Non
         panel.axvline((nights[place - 1] + nights[place]) / 2, color=RED, linestyle="--", linewidth=1)
     if min(values) > 0 and max(values) > 3 * min(values):
         panel.set_yscale("log")
+    unit = next(point.metrics[shift.what] for point in points if shift.what in point.metrics)
+    panel.yaxis.set_major_formatter(lambda value, _: unit.written(value))
+    panel.yaxis.set_minor_formatter("")
     panel.set_title(_text(f"{shift.id}: {shift.what}"), loc="left", fontsize=9)
     _nights(panel, line)
 
