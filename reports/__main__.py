@@ -148,7 +148,9 @@ def _merge(options: argparse.Namespace, out: TextIO) -> int:
     joined = {name: merge.joined([read_run(part) for part in parts]) for name, parts in found.items()}
     runs = {name: merge.write(run, options.into / name) for name, run in joined.items()}
     together = fleet.fleet(runs, options.expect, options.baseline, load_thresholds())
-    _write(options, {"markdown": lambda: of_fleet.in_markdown(together), "html": lambda: html.together(together)})
+    for name, text in (("markdown", of_fleet.in_markdown), ("html", html.together)):
+        if (path := getattr(options, name)) is not None:
+            _write_file(f"--{name}", path, text(together))
     _print(of_fleet.show(together, _page(options, out)), out)
     return together.exit
 
