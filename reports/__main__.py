@@ -84,9 +84,6 @@ def _parser() -> argparse.ArgumentParser:
     places = commands.add_parser("placement", help="where the placed models of one run are, and what copies cost them")
     places.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
     places.set_defaults(command=_placement)
-    nodes = commands.add_parser("onnxruntime", help="nodes and time by provider of the exported models of one run")
-    nodes.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
-    nodes.set_defaults(command=_onnxruntime)
     asked = commands.add_parser("issue", help="a script for a library's maintainers that shows what a check found")
     asked.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
     asked.add_argument("name", metavar="CELL", help="a cell, whose worst check is taken, or a check")
@@ -99,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--json", metavar="F", type=Path, help="also write json to file F")
     many.set_defaults(command=_trend)
     many.add_argument("--all", action="store_true", help="show every entry, however many there are")
+    nodes = commands.add_parser("onnxruntime", help="nodes and time by provider of the exported models of one run")
+    nodes.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    nodes.set_defaults(command=_onnxruntime)
     for command in (show, both):
         for name, form in FORMATS.items():
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {form.help} to file F")
