@@ -18,5 +18,7 @@ pytest_plugins = [
     "fixtures.worker",
     "fixtures.warden",
     "fixtures.quantization.reference",
+    "fixtures.latency.measured",
+    "fixtures.latency.afterwards",
     "fixtures.hypothesis_profiles",
 ]
