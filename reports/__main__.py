@@ -1,4 +1,4 @@
-"""``python -m reports show RUN``, ``compare BASELINE CANDIDATE`` and ``quantization RUN``."""
+"""``python -m reports`` with ``show``, ``compare``, ``ab``, ``trials``, ``speedup`` or ``quantization``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from matrix.errors import UserError
+from reports import ab
 from reports.compare import compare, exit_code
 from reports.document import reason
-from reports.render import json, junit, markdown, quantization, terminal
+from reports.render import json, junit, markdown, quantization, speedup, terminal, trials
 from reports.render.text import plain
 from reports.run import Run
 from reports.store import latest, read_run
@@ -56,13 +57,25 @@ def _parser() -> argparse.ArgumentParser:
         "--fail-on-inconclusive", action="store_true", help="exit with 3 where evidence is too thin for a verdict"
     )
     both.set_defaults(command=_compare)
+    turns = ab.add(commands, EXITS)
+    turns.add_argument("--fail-on-inconclusive", action="store_true", help="exit with 3 where evidence is too thin")
+    turns.set_defaults(command=_ab)
+    tried = commands.add_parser("trials", help="how well changes of latency are told, from the runs of a folder")
+    tried.add_argument("folder", metavar="FOLDER", type=Path, help="as given to python -m fixtures.latency.trials")
+    tried.set_defaults(command=_trials)
+    plots = commands.add_parser("speedup", help="the guide's figures: speed-up over eager attention, drawn from one run")
+    plots.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    plots.add_argument(
+        "--to", metavar="DIR", type=Path, default=None, help="also draw the figures into this folder (matplotlib)"
+    )
+    plots.set_defaults(command=_speedup)
     sizes = commands.add_parser("quantization", help="size, error and quality of the quantized configurations of one run")
     sizes.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
     sizes.add_argument(
         "--model", metavar="NAME", default="llama-tiny", help="model whose sizes are shown (default: %(default)s)"
     )
     sizes.set_defaults(command=_quantization)
-    for command in (show, both):
+    for command in (show, both, turns):
         for name in ("markdown", "junit", "json"):
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
         command.add_argument("--all", action="store_true", help="show every entry, however many there are")
@@ -91,6 +104,24 @@ def _compare(options: argparse.Namespace, out: TextIO) -> int:
     )
     _print(terminal.compared(comparison, _page(options, out)), out)
     return exit_code(comparison, fail_on_inconclusive=options.fail_on_inconclusive)
+
+
+def _ab(options: argparse.Namespace, out: TextIO) -> int:
+    options.baseline, options.candidate = ab.measured(options)
+    return _compare(options, out)
+
+
+def _trials(options: argparse.Namespace, out: TextIO) -> int:
+    _print(trials.table(options.folder), out)
+    return 0
+
+
+def _speedup(options: argparse.Namespace, out: TextIO) -> int:
+    run = _run(options.run)
+    if options.to is not None:
+        speedup.draw(run, options.to)
+    _print(speedup.table(run), out)
+    return 0
 
 
 def _quantization(options: argparse.Namespace, out: TextIO) -> int:

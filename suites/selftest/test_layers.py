@@ -30,7 +30,11 @@ UNDER_TEST = {
 # What a layer may import when its modules are imported, beyond the standard library and the layers below.
 AT_THE_TOP = {"matrix": set(), "reports": {"pytest"}, "fixtures": {"pytest", "numpy", "packaging", "hypothesis"}}
 # ... and inside its functions.
-INSIDE = {"matrix": set(), "reports": {"scipy", "jinja2", "rich"}, "fixtures": UNDER_TEST | {"xdist", "hypothesis"}}
+INSIDE = {
+    "matrix": set(),
+    "reports": {"scipy", "jinja2", "rich", "numpy", "matplotlib", "pytest_benchmark"},
+    "fixtures": UNDER_TEST | {"xdist", "hypothesis", "pynvml", "amdsmi"},
+}
 KNOWN = set(sys.stdlib_module_names) | set(LAYERS)
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
 LONGEST = 350
