@@ -59,9 +59,8 @@ def judged(pair: Pair, thresholds: LatencyThresholds) -> Finding | None:
     limit, gap = pair.limit, pair.gap
     if gap is None:
         return _too_few(pair, thresholds)
-    apart = gap.exact <= thresholds.exact and pair.false <= thresholds.false_discoveries
-    beyond = not 1 / limit.ratio <= gap.estimate <= limit.ratio
-    if apart and beyond:
+    beyond = pair.false <= thresholds.false_discoveries and not 1 / limit.ratio <= gap.estimate <= limit.ratio
+    if beyond and ratio.exact(pair.before.medians, pair.after.medians) <= thresholds.exact:
         return _changed(pair, gap)
     if 1 / limit.ratio <= gap.low and gap.high <= limit.ratio:
         return None
