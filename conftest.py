@@ -20,5 +20,6 @@ pytest_plugins = [
     "fixtures.quantization.reference",
     "fixtures.latency.measured",
     "fixtures.latency.afterwards",
+    "fixtures.placement.sameness",
     "fixtures.hypothesis_profiles",
 ]

@@ -34,6 +34,7 @@ from matrix.cell import (
     Requirement,
     Workload,
 )
+from matrix.combination import combine
 from matrix.environment import Environment, load_environment
 from matrix.errors import UserError
 from matrix.expectation import Expectation, load_expectation
@@ -102,7 +103,7 @@ def load_configurations(path: Path, architectures: tuple[str, ...], families: tu
     refusals = _entries(table, "refusal", lambda name, entry: _refusal(entry, architectures))
     configurations = _entries(table, "configuration", lambda name, entry: _configuration(name, entry, promises, refusals))
     table.done()
-    return configurations
+    return combine(configurations)
 
 
 def load_expectations(path: Path = FOLDER / "expectations.toml") -> tuple[Expectation, ...]:
@@ -257,6 +258,7 @@ def _read_configuration(name: str, table: Table, promises: dict[str, Promise], r
         promises=tuple(promises[promise] for promise in table.texts("promises", (), accepted=promises)),
         refusals=tuple(refusals[refusal] for refusal in table.texts("refuses", (), accepted=refusals)),
         quick=table.texts("quick", ("*",)),
+        combined=table.texts("with", ()),
     )
 
 

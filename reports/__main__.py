@@ -1,4 +1,4 @@
-"""``python -m reports`` with ``show``, ``compare``, ``ab``, ``trials``, ``speedup`` or ``quantization``."""
+"""``python -m reports`` with ``show``, ``compare``, ``ab``, ``trials``, ``speedup``, ``quantization`` or ``placement``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matrix.errors import UserError
 from reports import ab
 from reports.compare import compare, exit_code
 from reports.document import reason
-from reports.render import json, junit, markdown, quantization, speedup, terminal, trials
+from reports.render import json, junit, markdown, placement, quantization, speedup, terminal, trials
 from reports.render.text import plain
 from reports.run import Run
 from reports.store import latest, read_run
@@ -75,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="NAME", default="llama-tiny", help="model whose sizes are shown (default: %(default)s)"
     )
     sizes.set_defaults(command=_quantization)
+    places = commands.add_parser("placement", help="where the placed models of one run are, and what copies cost them")
+    places.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    places.set_defaults(command=_placement)
     for command in (show, both, turns):
         for name in ("markdown", "junit", "json"):
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
@@ -126,6 +129,11 @@ def _speedup(options: argparse.Namespace, out: TextIO) -> int:
 
 def _quantization(options: argparse.Namespace, out: TextIO) -> int:
     _print(quantization.table(_run(options.run), options.model), out)
+    return 0
+
+
+def _placement(options: argparse.Namespace, out: TextIO) -> int:
+    _print(placement.table(_run(options.run)), out)
     return 0
 
 

@@ -218,6 +218,9 @@ def test_a_run_that_was_ended_is_valid_incomplete_and_can_be_resumed(tmp_path: P
     while time.monotonic() < deadline and not _hangs(folder):
         time.sleep(0.1)
     process.send_signal(number)
+    if number == signal.SIGTERM:  # and once more, as `timeout` does
+        time.sleep(0.05)
+        process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     interrupted = read_run(folder)
     _forget_the_fault(folder)
@@ -226,6 +229,7 @@ def test_a_run_that_was_ended_is_valid_incomplete_and_can_be_resumed(tmp_path: P
 
     assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else pytest.ExitCode.INTERRUPTED)
     assert said in output
+    assert number == signal.SIGKILL or "planned and never run" in output
     assert not interrupted.header.complete
     assert hangs in interrupted.missing
     assert (0, True, ()) == (done.returncode, resumed.whole, resumed.superseded), done.stdout
