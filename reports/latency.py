@@ -125,7 +125,11 @@ def _counted(before: Timing, after: Timing) -> Iterator[Finding]:
     """Counts repeat exactly, so any difference is one."""
     for name, was in before.counters.items():
         now = after.counters.get(name)
-        if now is None:
+        if name in after.unsteady:
+            seen = ", ".join(map(str, after.unsteady[name]))
+            yield Finding(kind=Kind.INCONCLUSIVE, reason=f"{name}_unsteady",
+                          message=f"{_COUNTS.get(name, name)} a call: {was} before, now processes differ: {seen}")  # fmt: skip
+        elif now is None:
             yield Finding(
                 kind=Kind.MISSING, reason=f"{name}_missing", message=f"the baseline counted {name}, the candidate did not"
             )

@@ -29,10 +29,13 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """What a latency check measured and counted; ``code`` is the hash of the code of its workload."""
+    """What a latency check measured and counted; ``unsteady`` are the counts of each process where they do not agree, ``code``
+    is the hash of the code of its workload.
+    """
 
     figures: Mapping[str, Figure]
     counters: Mapping[str, int]
+    unsteady: Mapping[str, tuple[int, ...]]
     sites: Mapping[str, int]
     code: str
 
@@ -46,6 +49,7 @@ def of(record: Record) -> Timing | None:
         return Timing(
             figures={name: _figure(name, entry) for name, entry in kept["figures"].items()},
             counters={name: int(count) for name, count in kept["counters"].items()},
+            unsteady={name: tuple(map(int, each)) for name, each in kept.get("unsteady", {}).items()},
             sites={name: int(count) for name, count in kept["sites"].items()},
             code=str(kept["code"]),
         )

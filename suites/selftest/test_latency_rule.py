@@ -135,6 +135,12 @@ def test_a_new_synchronization_is_a_regression_with_its_call_site() -> None:
     assert finding.message == "waits of the host for the device a call: 1 before, 2 now: 1 more at b.py:7 g"
 
 
+def test_counts_that_differ_between_processes_decide_nothing() -> None:
+    before, after = record({}, counters={"launches": 8}), record({}, counters={}, unsteady={"launches": [8, 9]})
+
+    assert (Kind.INCONCLUSIVE, "launches_unsteady") == verdict(before, after)
+
+
 def test_a_missing_benchmark_and_a_regression_make_a_comparison_worse() -> None:
     before = record({"prefill": entry(scaled(1.0))})
     gone = compare(run(before), run(), THRESHOLDS)
