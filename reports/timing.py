@@ -15,8 +15,8 @@ EVIDENCE: Final = "latency"
 class Figure:
     """One figure: seconds and clock cycles, the median of each process that was not disturbed.
 
-    ``clock`` is device, host or launch; ``cycles`` is empty where the clock of the device is not known. ``disturbed`` says of
-    the other processes why their samples are not believed.
+    ``clock`` is device, processor, host or launch; ``cycles`` is empty where the clock of the device is not known.
+    ``disturbed`` says of the other processes why their samples are not believed.
     """
 
     name: str
