@@ -1,4 +1,6 @@
-"""``python -m matrix list``: every cell of this machine's platform, and for each that cannot run the measured reason."""
+"""``python -m matrix``: ``list`` says every cell and for each that cannot run the measured reason; ``ci`` writes the jobs of a
+CI system or a cluster.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from pathlib import Path
 
 from matrix.availability import Facts, load_facts, probe, reason
 from matrix.cell import PLATFORMS, TIERS, Cell
+from matrix.ci import command as ci
 from matrix.errors import UserError
 from matrix.expand import checks_of, chosen
 from matrix.expression import parse
@@ -17,8 +20,10 @@ from matrix.load import Matrix, load_matrix
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0, or 2 with one line when the input cannot be used."""
     options = _parser().parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        return _list(options)
+        code: int = options.run(options)
+        return code
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -33,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--tier", choices=TIERS, default="full", help="up to which tier (default: %(default)s)")
     machine.add_argument("--facts", type=Path, metavar="FILE", help="facts measured earlier with `python -m fixtures.platform`")
     listing.add_argument("--cells", default="*", metavar="EXPRESSION", help="globs joined by and, or, not")
+    listing.set_defaults(run=_list)
+    ci.add(commands)
     return parser
 
 

@@ -18,6 +18,7 @@ from fixtures.resume import continues, pytest_collection_modifyitems, pytest_con
 from matrix.errors import UserError
 from reports.recorder import PLANNED
 from reports.run import Run
+from reports.shard import Shard
 from reports.store import RECORDS, SPOILT, RunWriter, read_run
 from suites.selftest.examples import record, run, written
 from suites.selftest.nested import ROOT
@@ -43,6 +44,7 @@ def ended_early(folder: Path, *kept: str, plan: tuple[str, ...] = ("first", "sec
     ("header", "known", "environment", "expected"),
     [
         ({}, (FIRST.id, SECOND.id, "more"), ENVIRONMENT, None),
+        ({"planned": ("environment/machine/any/cuda::preflight", FIRST.id)}, (FIRST.id,), ENVIRONMENT, None),
         ({}, (FIRST.id, SECOND.id), ENVIRONMENT | {"host": {"cores": 64}}, None),
         ({"planned": ()}, (), ENVIRONMENT, "it ended before it had planned anything: start a new run"),
         ({}, (FIRST.id,), ENVIRONMENT, f"1 of its checks are no longer planned, such as {SECOND.id}: start a new run"),
@@ -73,6 +75,14 @@ def test_a_run_goes_on_with_the_settings_that_it_was_made_with(tmp_path: Path) -
     assert ("cpu", "full", "sdpa", ("mask-dropped",), folder, folder) == (
         actual.platform, actual.tier, actual.cells, actual.inject, actual.run_dir, actual.resume,
     )  # fmt: skip
+
+
+def test_a_shard_goes_on_as_that_shard(tmp_path: Path) -> None:
+    folder = written(tmp_path / "r1", FIRST, tier="full", cells="sdpa", shard=Shard(number=2, of=3, plan=(FIRST.id,)))
+
+    assert "2/3" == read(parsed(f"--resume={folder}")).shard == read(parsed(f"--resume={folder}", "--shard=2/3")).shard
+    with pytest.raises(UserError, match="--shard is '1/3', the run was made with '2/3': leave it out"):
+        read(parsed(f"--resume={folder}", "--shard=1/3"))
 
 
 @pytest.mark.parametrize(
