@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +15,7 @@ from fixtures.findings import Finding
 from fixtures.latency.campaign import Asked, Found, Server
 from fixtures.latency.evidence import record, repeated
 from fixtures.latency.handover import REPLAY, hand_over
-from fixtures.latency.server import known
+from fixtures.latency.server import _anew, known
 from fixtures.latency.tasks import MAKERS
 from fixtures.measure import Measurement
 from matrix.cell import TIMED
@@ -142,3 +144,13 @@ def test_every_fault_of_latency_is_tried() -> None:
     assert {fault.name for fault in faults.FAULTS} == {
         "host-sync", "memory-retained", "dtype-upcast", "layer-overhead", "shapes-retuned", "slower"
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_where_a_fork_is_not_safe_processes_are_started_anew(server: Server) -> None:
+    """The measuring process imports for itself, and finds the same."""
+    order = {"platform": "cpu", "inject": [], "own": 0, "jobs": [{"check": DECODE, "inject": [], "counting": False}]}
+    out, words = (Path(server._folder.name) / name for name in ("anew", "anew-words"))
+
+    assert 0 == _anew(order | {"out": str(out), "words": str(words)}), words.read_text()
+    assert ["started", "check", "finished"] == [next(iter(json.loads(line))) for line in out.read_text().splitlines()]
