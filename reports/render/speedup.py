@@ -81,14 +81,17 @@ def _drawn(name: str, group: Iterable[Point], run: Run, path: Path) -> Path:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    lines: dict[tuple[str, int], list[tuple[int, Point]]] = defaultdict(list)
+    lines: dict[tuple[Any, Any], list[tuple[int, Point]]] = defaultdict(list)
     for point in group:
         rows, tokens = shape(point.record.subject)
         lines[point.record.configuration, tokens].append((rows, point))
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    configurations, lengths = (sorted({line[at] for line in lines}) for at in (0, 1))
     for (configuration, tokens), entries in sorted(lines.items()):
         entries.sort(key=lambda entry: entry[0])
-        _line_of(axes, f"{configuration}, {tokens} tokens", entries)
+        style = {"color": f"C{configurations.index(configuration)}", "linestyle": _STYLES[lengths.index(tokens) % len(_STYLES)]}
+        _line_of(axes, f"{configuration}, {tokens} tokens", entries, style)
+    axes.set_xticks(sorted({rows for entries in lines.values() for rows, _ in entries}))
     axes.axhline(1.0, color="grey", linewidth=0.8)
     axes.set(
         xlabel="rows of the batch",
@@ -101,12 +104,16 @@ def _drawn(name: str, group: Iterable[Point], run: Run, path: Path) -> Path:
     return path
 
 
-def _line_of(axes: Any, label: str, entries: list[tuple[int, Point]]) -> None:
+# A colour a configuration, a stroke a length.
+_STYLES: Final = ("dotted", "dashed", "solid", "dashdot")
+
+
+def _line_of(axes: Any, label: str, entries: list[tuple[int, Point]], style: dict[str, Any]) -> None:
     rows = [count for count, _ in entries]
     middle = [point.speedup for _, point in entries]
     below = [point.speedup - point.low for _, point in entries]
     above = [point.high - point.speedup for _, point in entries]
-    axes.errorbar(rows, middle, yerr=(below, above), marker="o", capsize=3, label=label)
+    axes.errorbar(rows, middle, yerr=(below, above), marker=".", capsize=3, label=label, **style)
 
 
 def shape(subject: str) -> tuple[int, int]:

@@ -68,6 +68,19 @@ def test_speed_up_is_told_against_eager_attention_with_its_interval(tmp_path: Pa
     assert "GPU, " in told
 
 
+def test_speed_up_is_drawn_and_a_run_without_any_is_told(tmp_path: Path) -> None:
+    fast, slow = (record({"prefill": entry(scaled(factor))}, check="prefill-4x512") for factor in (0.5, 1.0))
+    eager = replace(slow, id="eager", configuration="eager")
+    written(tmp_path / "both", eager, fast)
+    written(tmp_path / "one", fast)
+
+    drawn = speedup.draw(read_run(tmp_path / "both"), tmp_path / "plots")
+
+    assert [("speedup-llama-1b-prefill.png", b"PNG")] == [(path.name, path.read_bytes()[1:4]) for path in drawn]
+    with pytest.raises(UserError, match="holds no latency beside eager attention's"):
+        speedup.draw(read_run(tmp_path / "one"), tmp_path / "plots")
+
+
 @pytest.mark.parametrize(
     ("subject", "expected"), [("prefill-4x512", (4, 512)), ("padded-4x512-7b", (4, 512)), ("load-warm", (0, 0))]
 )
