@@ -17,6 +17,7 @@ pytest_plugins = [
     "fixtures.limits",
     "fixtures.worker",
     "fixtures.warden",
+    "fixtures.progress",
     "fixtures.quantization.reference",
     "fixtures.latency.measured",
     "fixtures.latency.afterwards",

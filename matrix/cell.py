@@ -16,7 +16,7 @@ from typing import Any, Final
 PLATFORMS: Final = ("cpu", "cuda", "rocm")
 DTYPES: Final = ("fp32", "bf16", "fp16")
 TIERS: Final = ("quick", "full", "headline")
-TASKS: Final = ("causal-lm", "sequence-classification", "call")
+TASKS: Final = ("causal-lm", "sequence-classification", "feature-extraction", "call")
 PADDINGS: Final = ("none", "left", "right")
 SCHEDULES: Final = ("prefill", "alone", "packed", "packed-lengths", "decode", "chunked", "generate", "load")
 TIMED: Final = ("prefill", "alone", "decode", "generate", "load")  # the schedules whose latency can be taken
@@ -46,7 +46,8 @@ CALLS: Final[Mapping[str, tuple[str, ...]]] = {
 CHECKS: Final = (
     "builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "undeclared-dtype",
     "padding-cost", "footprint", "weights", "layers", "stateless", "reloads", "quality", "placed", "same", "inputs",
-    "transfer-cost", "guide", "latency", "imports",
+    "transfer-cost", "static-shapes", "pipelines", "memory-growth", "shape-cost", "guide", "latency",
+    "imports", "import-order",
 )  # fmt: skip
 # What a model is for: one whose latency is taken is drawn on the device, is asked nothing else, and has no reference.
 CORRECTNESS: Final = "correctness"
@@ -58,7 +59,10 @@ COMPUTE_DTYPE: Final = "compute-dtype"  # one more call, of linear layers that c
 TRAINED: Final = "llama-trained"  # the architecture of a model that predicts something, so that its quality can be measured
 # What is asked of a model that was saved quantized: fixtures/quantization/reloading.py.
 RELOADS: Final = ("weights", "output", "saved-after-running", "saved-again")
-DERIVED_CHECKS: Final = ("refuses", "imports")  # planned by what is refused or promised, never by name
+# Packages that bring ONNX Runtime; of those that are promised, sessions are made in processes of their own.
+RUNTIMES: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-rocm", "onnxruntime-migraphx")
+PIPELINES: Final = ("optimum", "transformers")  # whose pipeline runs a model of ONNX Runtime
+DERIVED_CHECKS: Final = ("refuses", "imports", "import-order")  # planned by what is refused or promised, never by name
 FEATURES: Final = (
     "causal-mask", "padding-mask", "sliding-window", "attention-softcap", "final-softcap", "attention-scale",
     "grouped-heads", "rotary-base", "positions", "expert-routing", "wide-heads",
@@ -143,7 +147,7 @@ class Model:
     """An architecture at a size. ``config`` is what goes into its config.json, in transformers' own names.
 
     ``configurations`` are globs of those that are asked of it, ``platforms`` those that it runs on; ``purpose`` is one of
-    :data:`PURPOSES`.
+    :data:`PURPOSES`; ``package`` is the distribution that carries the checkpoint where it is not generated.
     """
 
     name: str
@@ -154,6 +158,7 @@ class Model:
     features: tuple[str, ...]
     config: Mapping[str, Any]
     configurations: tuple[str, ...] = ("*",)
+    package: str = ""
     purpose: str = CORRECTNESS
     platforms: tuple[str, ...] = PLATFORMS
 
@@ -278,7 +283,7 @@ INCIDENTAL: Final = ("checkpoint", "_name_or_path", "transformers_version")
 
 
 # Words, and who is asked.
-UNSAID: Final = ("summary", "tier", "configurations", "models", "purpose", "platforms", "timed")
+UNSAID: Final = ("summary", "tier", "configurations", "models", "purpose", "platforms", "timed", "package")
 
 
 def _defining(record: Model | Workload) -> dict[str, Any]:

@@ -163,6 +163,7 @@ def _model(name: str, table: Table) -> Model:
         features=table.texts("features", (), accepted=FEATURES),
         config=table.mapping("config"),
         configurations=table.texts("configurations", ("*",)),
+        package=table.text("package", ""),
         purpose=table.text("purpose", CORRECTNESS, accepted=PURPOSES),
         platforms=table.texts("platforms", PLATFORMS, accepted=PLATFORMS),
     )

@@ -1,14 +1,18 @@
-"""A real browser for the tests of the page: Chromium, driven by Selenium, both where they are installed."""
+"""A real browser for the tests of the page: Chromium or Chrome, driven by Selenium, where they are installed."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PROGRAMS = ("chromium", "chromedriver")
+BROWSERS = ("chromium", "google-chrome")
+DRIVER = "chromedriver"
+REQUIRED = "GPU_INFERENCE_BROWSER"
+"""Environment variable that, when it is ``required``, makes a browser that is not there a failure and no skip."""
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,1000")
 
 
@@ -16,23 +20,36 @@ def missing() -> str:
     """Why there is no browser here, empty where there is one."""
     if importlib.util.find_spec("selenium") is None:
         return "selenium is not installed; `tox run -e browser` installs it"
-    absent = [name for name in PROGRAMS if shutil.which(name) is None]
+    absent = [] if _program() else [" or ".join(BROWSERS)]
+    absent += [] if shutil.which(DRIVER) else [DRIVER]
     return f"{' and '.join(absent)} not found on PATH; Debian's packages are chromium and chromium-driver" if absent else ""
+
+
+def skipped() -> str:
+    """Why the tests are skipped here, empty where they are not."""
+    return "" if os.environ.get(REQUIRED) == "required" else missing()
+
+
+def _program() -> str | None:
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 
 class Browser:
     """One window; every page that is opened begins with an empty history of what was said on its console."""
 
     def __init__(self) -> None:
+        if reason := missing():
+            raise FileNotFoundError(reason)
+
         from selenium import webdriver
         from selenium.webdriver.chrome.service import Service
 
         options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which(PROGRAMS[0])
+        options.binary_location = _program()
         for argument in ARGUMENTS:
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(shutil.which(PROGRAMS[1])))
+        self.driver = webdriver.Chrome(options=options, service=Service(shutil.which(DRIVER)))
 
     def open(self, page: Path, fragment: str = "", *, script: bool = True, **media: str) -> None:
         """A file, at a place in it; ``media`` are features of the reader (prefers_color_scheme) or the ``media`` itself."""

@@ -122,7 +122,8 @@ def config(**changes: Any) -> Any:
         "options", {}
     )
     given = {"run_dir": "", "cache": "", "inject": [], "platform": "auto", "tier": "quick", "cells": "*", "baseline": "",
-             "checkpoint": "", "environment": "", "facts": "", "resume": "", "trust_remote_code": False}  # fmt: skip
+             "checkpoint": "", "environment": "", "facts": "", "resume": "", "trust_remote_code": False,
+             "shard": "", "durations_from": ""}  # fmt: skip
     return SimpleNamespace(
         option=SimpleNamespace(**options), stash=pytest.Stash(), getoption=given.__getitem__, args=[str(isolation.__file__)],
         invocation_params=SimpleNamespace(dir=Path.cwd(), args=(), plugins=None), InvocationParams=SimpleNamespace,

@@ -8,6 +8,8 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,14 +17,17 @@ from hypothesis import strategies as st
 
 from matrix.errors import UserError
 from reports.document import from_text
+from reports.fleet import Fleet, fleet
 from reports.record import Outcome, Record
 from reports.render import html
 from reports.render.html import data, entry
 from reports.render.html.axis import Axis
 from reports.render.html.link import fragment
 from reports.render.html.plot import errors, memory
+from reports.run import Run
+from reports.thresholds import load_thresholds
 from reports.verdict import Kind
-from suites.selftest.examples import RUNS, compared, record, run
+from suites.selftest.examples import RUNS, compared, record, run, written
 
 GOOD = record(subject="good")
 BAD = record(subject="bad", outcome=Outcome.FAILED, message="rms error 0.5 is above 0.02", command="pytest -k bad")
@@ -61,8 +66,8 @@ def of_text(page: str, pattern: str) -> list[str]:
     return re.findall(pattern, page, re.DOTALL)
 
 
-def index(page: str) -> dict[str, list[object]]:
-    found: dict[str, list[object]] = from_text(of_text(page, r'id="index">(.*?)</script>')[0], "index")
+def index(page: str) -> dict[str, Any]:
+    found: dict[str, Any] = from_text(of_text(page, r'id="index">(.*?)</script>')[0], "index")
     return found
 
 
@@ -105,15 +110,31 @@ def test_what_is_bad_in_both_runs_is_not_shown_as_good() -> None:
     assert {"name": "unchanged_and_not_good", "state": "open", "sign": "≡"} in index(page)["states"]
 
 
-def test_of_several_environments_each_is_a_column_and_only_what_differs_is_told() -> None:
-    first, second = ({"runtime": {"cuda": cuda, "hip": None}} for cuda in ("12.8", "13.0"))
-    page = html.environments(
-        {"old": run(GOOD, environment=first), "new": run(BAD, planned=("a/b/c/cuda::d",), environment=second)}
-    )
+def fleet_of(**runs: Run) -> Fleet:
+    return fleet(runs, (), None, load_thresholds())
 
-    assert "NOT GOOD in 1 of 2 environments: new." in page
-    assert index(page)["columns"] == ["old", "new"]
-    assert ("<td>12.8</td><td>13.0</td>" in page, "runtime.hip" in page) == (True, False)
+
+def test_of_several_runs_each_is_a_column_and_only_what_differs_is_told() -> None:
+    first, second = ({"runtime": {"cuda": cuda, "hip": None}} for cuda in ("12.8", "13.0"))
+    old, new = run(GOOD, environment=first), run(BAD, planned=("a/b/c/cuda::d",), environment=second)
+    page = html.together(fleet_of(old=old, new=new))
+
+    assert "NOT GOOD: new; 1 of 2 runs is good." in page
+    assert index(page)["columns"] == ["new", "old"]
+    assert ("<td>13.0</td><td>12.8</td>" in page, "runtime.hip" in page) == (True, False)
+
+
+def test_a_run_that_did_not_come_back_is_told_above_all_else() -> None:
+    page = html.together(fleet({"a": run(GOOD)}, ("a", "b"), None, load_thresholds()))
+
+    assert "<li>b: MISSING: no part of it came back.</li>" in page
+
+
+def test_of_several_runs_with_baselines_each_column_has_verdicts(tmp_path: Path) -> None:
+    written(tmp_path / "a", GOOD)
+    page = html.together(fleet({"a": run(replace(GOOD, outcome=Outcome.FAILED))}, (), tmp_path, load_thresholds()))
+
+    assert [state["name"] for state in index(page)["states"]] == ["newly_failing"]
 
 
 @pytest.mark.parametrize("name", [*Outcome, *Kind, entry.KNOWN, entry.STILL, entry.NEVER_RUN])

@@ -14,11 +14,11 @@ from reports.record import Outcome
 from reports.render import html
 from reports.render.html.link import fragment
 from reports.run import Run
-from suites.selftest.browser import Browser, missing
+from suites.selftest.browser import Browser, skipped
 from suites.selftest.examples import compared, record, run
-from suites.selftest.test_page import ENVIRONMENT, HOSTILE
+from suites.selftest.test_page import ENVIRONMENT, HOSTILE, fleet_of
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"no browser: {missing()}")
+pytestmark = pytest.mark.skipif(bool(skipped()), reason=f"no browser: {skipped()}")
 
 GOOD = record(check="dispatch", subject="decode", evidence={"families": ["sdpa-flash"], "kernels": {"flash_fwd_kernel": 2}})
 SLOW = replace(GOOD, evidence={"families": ["sdpa-math"], "kernels": {"softmax_warp_forward": 2}})
@@ -135,9 +135,9 @@ def test_latency_is_drawn_as_a_dot_for_each_process_that_was_not_disturbed(brows
     assert browser.evaluate("document.querySelectorAll('#panel [aria-label$=processes] circle.was').length") == 2
 
 
-def test_of_several_environments_a_square_opens_the_checks_of_one(browser: Browser, tmp_path: Path) -> None:
+def test_of_several_runs_a_square_opens_the_checks_of_one(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    page.write_text(html.environments({"old": run(GOOD, FINE), "new": run(GOOD, BAD)}))
+    page.write_text(html.together(fleet_of(old=run(GOOD, FINE), new=run(GOOD, BAD))))
     browser.open(page)
     browser.click("#grid tr.leaf td.bad")
 

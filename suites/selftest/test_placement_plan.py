@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from fixtures.builders.bitsandbytes import quantization_config
+from fixtures.builders.placement import method_in
 from fixtures.checkpoints import materialize
 from fixtures.placement.asked import Asked, as_promised, asked_of, place_of
 from fixtures.placement.judgement import of_limits, of_log, of_map, of_residents, of_ties
@@ -21,6 +23,7 @@ from fixtures.placement.plan import (
     split_blocks,
 )
 from fixtures.placement.residence import LOST, Resident, bytes_by_place
+from fixtures.quantization.method import Method
 from matrix.cell import Cell
 from matrix.errors import UserError
 from matrix.expand import cells
@@ -30,21 +33,36 @@ from suites.selftest.samples import configuration
 MATRIX = load_matrix()
 PLACED = [
     cell for cell in cells(MATRIX, "cuda", "full")
-    if cell.configuration.combined[-1:] == ("sdpa",) and cell.dtype == "bf16" and cell.configuration.suite == "placement"
+    if cell.configuration.combined[-1:] in {("sdpa",), ("bnb-int8",), ("bnb-nf4",)} and cell.dtype == "bf16"
+    and not cell.configuration.refusals
 ]  # fmt: skip
 PLENTY = {0: 10**11, 1: 10**11, "cpu": 10**11}
 
 
+def quantizer(model: Any, method: Method | None) -> Any:
+    """What transformers quantizes a model with, its layers already those of bitsandbytes; None without a method."""
+    if method is None:
+        return None
+    import torch
+    from transformers.quantizers.auto import AutoHfQuantizer
+
+    made = AutoHfQuantizer.from_config(quantization_config(method, torch.bfloat16), pre_quantized=False)
+    made.preprocess_model(model=model, dtype=torch.bfloat16, device_map="auto", checkpoint_files=None, use_kernels=False)
+    return made
+
+
 @pytest.fixture(scope="module")
 def bones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A model without weights and its skeleton, by the name of the model."""
+    """A model without weights, its quantizer (None without one) and its skeleton."""
     folder, kept = tmp_path_factory.mktemp("checkpoints"), {}
 
-    def made(cell: Cell) -> tuple[Any, Skeleton]:
-        if cell.model.name not in kept:
-            model = empty(cell, materialize(cell.model, folder))
-            kept[cell.model.name] = model, skeleton_of(model, None)
-        return kept[cell.model.name]
+    def made(cell: Cell) -> tuple[Any, Any, Skeleton]:
+        key = cell.model.name, cell.configuration.combined[-1]
+        if key not in kept:
+            model, method = empty(cell, materialize(cell.model, folder)), method_in(cell)
+            skeleton = skeleton_of(model, method)
+            kept[key] = model, quantizer(model, method), skeleton
+        return kept[key]
 
     yield made
 
@@ -54,10 +72,10 @@ def test_the_library_plans_what_the_configuration_promises(cell: Cell, bones: An
     """Over two GPUs that are not here, as transformers would before it loads a weight; nothing is torn or beyond its limit."""
     from transformers.integrations.accelerate import _get_device_map
 
-    model, skeleton = bones(cell)
+    model, quantizes, skeleton = bones(cell)
     asked = asked_of(cell.configuration)
-    given, limits = device_map(asked, skeleton, "cuda"), max_memory(asked, skeleton, quantized=False)
-    map = given if isinstance(given, dict) else _get_device_map(model, given, dict(limits or PLENTY), None)
+    given, limits = device_map(asked, skeleton, "cuda"), max_memory(asked, skeleton, quantized=quantizes is not None)
+    map = given if isinstance(given, dict) else _get_device_map(model, given, dict(limits or PLENTY), quantizes)
     held: dict[Any, int] = {}
     for name, size in skeleton.sizes.items():
         place = promised_place(name, map)
@@ -67,14 +85,14 @@ def test_the_library_plans_what_the_configuration_promises(cell: Cell, bones: An
 
 
 def test_alternating_blocks_cross_a_border_at_every_step(bones: Any) -> None:
-    _, skeleton = bones(next(cell for cell in PLACED if cell.model.name == "llama-deep-tiny"))
+    *_, skeleton = bones(next(cell for cell in PLACED if cell.model.name == "llama-deep-tiny"))
     map = device_map(Asked(device_map="alternating", uses=("gpus",), room={}), skeleton, "cuda")
 
     assert [0, 1, 0, 1, 0, 1] == [map[block] for block in skeleton.blocks]
 
 
 def test_a_tied_head_stays_with_its_embedding(bones: Any) -> None:
-    _, skeleton = bones(next(cell for cell in PLACED if cell.model.name == "gpt2-tiny"))
+    *_, skeleton = bones(next(cell for cell in PLACED if cell.model.name == "gpt2-tiny"))
     map = device_map(Asked(device_map="halves", uses=("gpus",), room={}), skeleton, "cuda")
 
     assert (0, 0, 1) == (map["transformer.wte"], map["lm_head"], map["transformer.ln_f"])

@@ -99,21 +99,6 @@ def test_every_format_is_written(good: Path, tmp_path: Path, pages: list[str]) -
     assert all(path.stat().st_size for path in files.values())
 
 
-def test_several_environments_are_one_page_and_exit_with_1_where_one_is_not_good(good: Path, bad: Path, tmp_path: Path) -> None:
-    code, out, _ = command("environments", good, bad, "--html", tmp_path / "page.html")
-
-    assert (code, [line.partition(": ")[2] for line in out.splitlines()]) == (
-        1,
-        ["GOOD: 2 of 2 checks passed.", "NOT GOOD: 1 failed; 1 of 2 checks passed."],
-    )
-
-
-def test_an_environment_that_is_given_twice_is_refused(good: Path, tmp_path: Path) -> None:
-    code, _, err = command("environments", good, good, "--html", tmp_path / "page.html")
-
-    assert (code, err) == (2, f"error: {good}: is given twice; name each run once\n")
-
-
 @given(st.text())
 def test_no_name_of_a_run_makes_a_traceback(name: str) -> None:
     assert command("show", f"no-such-folder/{name}")[0] == 2

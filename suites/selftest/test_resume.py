@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from fixtures.options import SETTINGS, Settings, read
-from fixtures.resume import continues, pytest_collection_modifyitems, pytest_configure_node
+from fixtures.preflight import Look
+from fixtures.readiness import READINESS, Readiness
+from fixtures.resume import continues, pytest_collection_modifyitems, pytest_configure, pytest_configure_node
 from matrix.errors import UserError
 from reports.recorder import PLANNED
 from reports.run import Run
@@ -22,7 +24,7 @@ from reports.shard import Shard
 from reports.store import RECORDS, SPOILT, RunWriter, read_run
 from suites.selftest.examples import record, run, written
 from suites.selftest.nested import ROOT
-from suites.selftest.samples import check
+from suites.selftest.samples import check, facts
 from suites.selftest.test_options import parsed
 from suites.selftest.test_recorder import CHECK, finished, loaded, planned, report
 
@@ -47,6 +49,8 @@ def ended_early(folder: Path, *kept: str, plan: tuple[str, ...] = ("first", "sec
         ({"planned": ("environment/machine/any/cuda::preflight", FIRST.id)}, (FIRST.id,), ENVIRONMENT, None),
         ({}, (FIRST.id, SECOND.id), ENVIRONMENT | {"host": {"cores": 64}}, None),
         ({"planned": ()}, (), ENVIRONMENT, "it ended before it had planned anything: start a new run"),
+        ({"planned": ("environment/machine/any/cuda::preflight",)}, (), ENVIRONMENT,
+         "it ended before it had planned anything: start a new run"),
         ({}, (FIRST.id,), ENVIRONMENT, f"1 of its checks are no longer planned, such as {SECOND.id}: start a new run"),
         ({}, (FIRST.id, SECOND.id), {"libraries": {"torch": {"version": "2.13"}}, "host": {"cores": 2}},
          "the environment changed (libraries.torch.version: 2.11 -> 2.13): one run is of one environment, start a new one"),
@@ -63,6 +67,18 @@ def test_a_run_goes_on_where_its_checks_and_its_environment_are_the_same(
         continues(earlier, known, environment)
 
     assert f"--resume {earlier.folder}: {expected}" == str(raised.value)
+
+
+def test_a_machine_that_is_not_ready_says_so_instead(tmp_path: Path) -> None:
+    """It plans nothing, which is no reason to call a run's checks out of date."""
+    session = config()
+    session.stash[PLANNED] = planned(tmp_path / "unused", resumed=ended_early(tmp_path / "r1", "first"))
+    with pytest.raises(pytest.UsageError, match="no longer planned"):
+        pytest_configure(session)
+    broken = Look(name="import of torch", ok=False, said="ImportError", outcome="import_failed")
+    session.stash[READINESS] = Readiness(facts=facts(), looks=(broken,), seconds=0.0)
+
+    pytest_configure(session)
 
 
 # settings

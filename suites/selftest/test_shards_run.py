@@ -1,4 +1,4 @@
-"""Shards that really run join to one whole run."""
+"""A shard that really ran, in a worker of its own, joins to a run that misses what the other shards were to run."""
 
 from __future__ import annotations
 
@@ -8,25 +8,17 @@ from pathlib import Path
 
 from fixtures.options import ROOT
 from reports.merge import joined, write
-from suites.selftest.nested import Nested, validate
-
-CELLS = "--cells=eager and distilbert-tiny and fp32"
+from suites.selftest.nested import validate
 
 
-def test_shards_with_and_without_workers_join_to_one_whole_run(tmp_path: Path) -> None:
+def test_a_shard_runs_its_own_checks_and_alone_misses_all_others(tmp_path: Path) -> None:
     facts = tmp_path / "facts.json"
     facts.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
-    first = shard(tmp_path / "1", facts, "1/2", workers=0)
-    second = shard(tmp_path / "2", facts, "2/2", workers=1)
-    assert first.run is not None and second.run is not None, first.output + second.output
-    whole = write(joined([first.run, second.run]), tmp_path / "whole")
+    ended = validate(tmp_path, facts, "--cells=eager and distilbert-tiny and fp32", "--shard=1/2", workers=1)
+    assert ended.run is not None, ended.output
+    actual = write(joined([ended.run]), tmp_path / "joined")
 
-    assert (0, 0, True, ()) == (first.exit_code, second.exit_code, whole.whole, whole.superseded)
-    assert "shard 1/2" in first.output
-    assert set(first.run.records) | set(second.run.records) == set(whole.records) == set(whole.header.planned)
-    assert "distilbert-tiny" in {record.model for record in whole.records.values()}
-
-
-def shard(folder: Path, facts: Path, which: str, workers: int) -> Nested:
-    folder.mkdir()
-    return validate(folder, facts, CELLS, f"--shard={which}", workers=workers)
+    assert (0, True, "1/2") == (ended.exit_code, ended.run.whole, ended.run.header.shard and ended.run.header.shard.name)
+    assert {"distilbert-tiny"} == {record.model for record in actual.records.values()}
+    assert {"imports"} == {id.partition("::")[2] for id in actual.missing}
+    assert "it is shard 1/2, with" in ended.output

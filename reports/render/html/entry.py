@@ -81,10 +81,10 @@ def of_run(run: Run, environment: str = "") -> list[Entry]:
     return [*recorded, *(Entry(**_names(id, None), **told) for id in run.missing)]
 
 
-def of_comparison(comparison: Comparison) -> list[Entry]:
+def of_comparison(comparison: Comparison, environment: str = "") -> list[Entry]:
     """Every check of either run."""
     before, after = comparison.baseline.records, comparison.candidate.records
-    return [_of_verdict(item, before.get(item.id), after.get(item.id)) for item in comparison.verdicts]
+    return [_of_verdict(item, before.get(item.id), after.get(item.id), environment) for item in comparison.verdicts]
 
 
 def standings(entries: list[Entry], order: Iterator[str]) -> list[Standing]:
@@ -103,7 +103,8 @@ def outcomes(*runs: Run) -> Iterator[str]:
     """The states of runs, worst first."""
     yield NEVER_RUN
     all_records = {f"{at} {id}": record for at, run in enumerate(runs) for id, record in run.records.items()}
-    yield from counts(replace(runs[0], records=all_records))
+    if runs:
+        yield from counts(replace(runs[0], records=all_records))
 
 
 def verdicts() -> Iterator[str]:
@@ -136,10 +137,12 @@ def _of_record(record: Record, environment: str) -> Entry:
     )
 
 
-def _of_verdict(item: Verdict, before: Record | None, after: Record | None) -> Entry:
+def _of_verdict(item: Verdict, before: Record | None, after: Record | None, environment: str) -> Entry:
     name, state = standing(item)
     names = _names(item.id, after or before)
-    return Entry(**names, name=name, state=state, message=item.message, before=before, after=after, verdict=item)
+    return Entry(
+        **names, name=name, state=state, message=item.message, before=before, after=after, verdict=item, environment=environment
+    )
 
 
 def _names(id: str, record: Record | None) -> dict[str, Any]:

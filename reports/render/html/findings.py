@@ -38,6 +38,11 @@ class Section:
     items: Sequence[Told]
 
     @property
+    def bad(self) -> bool:
+        """Something there counts against the run."""
+        return self.items[0].state == "bad"
+
+    @property
     def total(self) -> int:
         """How many checks they are about."""
         return sum(item.count for item in self.items)
@@ -51,14 +56,19 @@ def of_run(run: Run, environment: str = "") -> list[Section]:
         ("Refused or expected to fail", [_of_records(found) for found in _odd(run)]),
         ("Skipped", _skipped(run)),
     )
-    return [replace(section, name=f"{section.name} in {environment}") if environment else section for section in found]
+    return _named(found, environment)
 
 
-def of_comparison(comparison: Comparison) -> list[Section]:
+def of_comparison(comparison: Comparison, environment: str = "") -> list[Section]:
     """The findings of a comparison, a section a verdict, worst first."""
     known = [item for item in comparison.verdicts if item.accepted]
     kinds = ((_heading(kind), _of_kind(comparison, kind)) for kind in Kind)
-    return list(_filled(*kinds, ("Known failures", [_of_verdicts(found) for found in group.of_verdicts(known)])))
+    found = _filled(*kinds, ("Known failures", [_of_verdicts(found) for found in group.of_verdicts(known)]))
+    return _named(found, environment)
+
+
+def _named(sections: Iterator[Section], environment: str) -> list[Section]:
+    return [replace(section, name=f"{section.name} in {environment}") if environment else section for section in sections]
 
 
 def _filled(*sections: tuple[str, Sequence[Told]]) -> Iterator[Section]:

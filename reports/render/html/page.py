@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Any
 
 from reports.compare import Comparison
+from reports.fleet import Fleet, Member
 from reports.render import grid
 from reports.render.html import data, entry, facts, findings, plot
 from reports.render.html.entry import Entry, Standing
@@ -70,35 +71,50 @@ def compared(comparison: Comparison) -> str:
     )  # fmt: skip
 
 
-def environments(runs: Mapping[str, Run]) -> str:
-    """The page of the runs of several environments, by their names: a column each. Raises UserError without jinja2."""
-    entries = [item for name, run in runs.items() for item in entry.of_run(run, name)]
-    bad = [name for name, run in runs.items() if not judge(run).good]
-    sentence = f"NOT GOOD in {len(bad)} of {len(runs)} environments: {', '.join(bad)}." if bad else f"GOOD in all {len(runs)}."
+def together(found: Fleet) -> str:
+    """The page of several runs, a column each. Raises UserError where jinja2 is not installed."""
+    members = [member for member in found.members if member.run is not None]
+    runs = {member.name: member.run for member in members if member.run is not None}
+    lost = [f"{member.name}: {member.sentence}" for member in found.members if member.run is None]
     return _page(
-        entries, grid.of_runs({name: run.records.values() for name, run in runs.items()}), entry.outcomes(*runs.values()),
-        list(runs.items()), style="bad" if bad else "good", sentence=sentence,
-        remarks=[f"{name}: {remark}" for name, run in runs.items() for remark in remarks(run)],
+        [item for member in members for item in _entries(member)],
+        grid.of_runs({name: run.records.values() for name, run in runs.items()}),
+        chain(entry.verdicts(), entry.outcomes(*runs.values())), list(runs.items()),
+        style={0: "good", 1: "bad"}.get(found.exit, "open"), sentence=found.sentence,
+        remarks=[*lost, *(f"{name}: {remark}" for name, run in runs.items() for remark in remarks(run))],
         troubles=[f"{name}: {trouble}" for name, run in runs.items() for trouble in run.expectation_troubles],
         facts=facts.of_runs(list(runs.values())),
-        sections=[section for name, run in runs.items() for section in findings.of_run(run, name)],
+        sections=sorted((section for member in members for section in _sections(member)), key=lambda section: not section.bad),
+        several=True, two=any(member.comparison for member in members),
     )  # fmt: skip
+
+
+def _entries(member: Member) -> list[Entry]:
+    if member.comparison:
+        return entry.of_comparison(member.comparison, member.name)
+    return entry.of_run(member.run, member.name) if member.run else []
+
+
+def _sections(member: Member) -> list[Section]:
+    if member.comparison:
+        return findings.of_comparison(member.comparison, member.name)
+    return findings.of_run(member.run, member.name) if member.run else []
 
 
 def _page(
     entries: list[Entry], table: grid.Grid, order: Iterable[str], runs: Sequence[tuple[str, Run]],
-    *, two: bool = False, **told: Any,
+    *, two: bool = False, several: bool = False, **told: Any,
 ) -> str:  # fmt: skip
     bad = {item.configuration for item in entries if item.state == "bad"}
     names = sorted({item.configuration for item in entries}, key=lambda name: (name not in bad, name))
     kinds = chain(table.columns, sorted({item.column for item in entries}))
-    columns = list(dict.fromkeys(name for name, _ in runs) if len(runs) > 1 and not two else dict.fromkeys(kinds))
+    columns = list(dict.fromkeys(name for name, _ in runs) if several else dict.fromkeys(kinds))
     entries = data.ordered(entries, names)
     states = entry.standings(entries, iter(order))
     drawn = (plot.errors(entries, names, two=two), plot.memory(entries, names, two=two))
     page = Page(
         sides=[_side(name, run) for name, run in runs],
-        states=states, table=table, two=two, several=len(runs) > 1,
+        states=states, table=table, two=two, several=several,
         plots=[picture for picture in drawn if picture], time=plot.time([(name, seconds_by_phase(run)) for name, run in runs]),
         index=data.index(entries, columns, states, two=two), chunks=data.packed(entries), **told,
     )  # fmt: skip
