@@ -21,7 +21,6 @@ from reports.record import Outcome, Record
 from reports.render import trend as pages
 from reports.render import trend_plot
 from reports.render.terminal import Page
-from reports.shard import Shard
 from reports.thresholds import load_thresholds
 from reports.trend import Event, Trends, find
 from suites.selftest.examples import record, written
@@ -172,7 +171,7 @@ def test_environments_are_apart(tmp_path: Path) -> None:
     ("header", "words"),
     [
         ({"injected": ("mask-dropped",)}, "faults were injected on purpose: mask-dropped"),
-        ({"shard": Shard(number=1, of=2)}, "is shard 1/2, and counts where it was joined"),
+        ({"shard": {"number": 1, "of": 2, "plan": []}}, "is shard 1/2, and counts where it was joined"),
         ({"schema": 99}, "schema 99 is newer"),
     ],
 )
