@@ -65,7 +65,8 @@ class History:
 def read_history(store: Path) -> History:
     """The runs in the folders of a store.
 
-    A run with injected faults says nothing of a library, and one that cannot be read says nothing: both are left out.
+    A run with injected faults says nothing of a library, one that cannot be read says nothing, and a shard is in the run
+    that it was joined to: they are left out.
     Raises UserError where the store holds no run.
     """
     lines: dict[tuple[str, str], Line] = {}
@@ -100,6 +101,9 @@ def _add(run: Run, lines: dict[tuple[str, str], Line], left_out: list[str]) -> N
     header = run.header
     if header.injected:
         left_out.append(f"{header.id}: faults were injected on purpose: {', '.join(header.injected)}")
+        return
+    if header.shard:
+        left_out.append(f"{header.id}: is shard {header.shard.name}, and counts where it was joined")
         return
     if not run.executed:
         left_out.append(f"{header.id}: executed nothing")

@@ -171,6 +171,7 @@ def test_environments_are_apart(tmp_path: Path) -> None:
     ("header", "words"),
     [
         ({"injected": ("mask-dropped",)}, "faults were injected on purpose: mask-dropped"),
+        ({"shard": {"number": 1, "of": 2, "plan": []}}, "is shard 1/2, and counts where it was joined"),
         ({"schema": 99}, "schema 99 is newer"),
     ],
 )
