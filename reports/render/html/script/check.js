@@ -259,5 +259,9 @@ function scalar(value) {
 function tree(value) {
   if (Array.isArray(value)) return list(value);
   if (value === null || typeof value !== "object") return link(scalar(value));
-  return Object.entries(value).map(([key, part]) => element("div", { class: "raw" }, `${key}: `, tree(part)));
+  const entries = Object.entries(value);
+  if (entries.every(([, part]) => typeof part === "number")) {
+    return element("span", { class: "raw" }, entries.map(([key, part]) => `${key} ${scalar(part)}`).join(", "));
+  }
+  return entries.map(([key, part]) => element("div", { class: "raw" }, `${key}: `, tree(part)));
 }
