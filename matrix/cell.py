@@ -16,7 +16,7 @@ from typing import Any, Final
 PLATFORMS: Final = ("cpu", "cuda", "rocm")
 DTYPES: Final = ("fp32", "bf16", "fp16")
 TIERS: Final = ("quick", "full", "headline")
-TASKS: Final = ("causal-lm", "sequence-classification", "call")
+TASKS: Final = ("causal-lm", "sequence-classification", "feature-extraction", "call")
 PADDINGS: Final = ("none", "left", "right")
 SCHEDULES: Final = ("prefill", "alone", "packed", "packed-lengths", "decode", "chunked", "generate")
 CACHES: Final = ("none", "dynamic", "static")
@@ -45,7 +45,7 @@ CALLS: Final[Mapping[str, tuple[str, ...]]] = {
 CHECKS: Final = (
     "builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "undeclared-dtype",
     "padding-cost", "footprint", "weights", "layers", "stateless", "reloads", "quality", "placed", "same", "inputs",
-    "transfer-cost", "guide", "imports",
+    "transfer-cost", "static-shapes", "pipelines", "memory-growth", "shape-cost", "guide", "imports", "import-order",
 )  # fmt: skip
 # Tokens of the row that is run alone and serves every prefix of it; no workload has a longer row.
 ALONE: Final = 160
@@ -53,7 +53,10 @@ COMPUTE_DTYPE: Final = "compute-dtype"  # one more call, of linear layers that c
 TRAINED: Final = "llama-trained"  # the architecture of a model that predicts something, so that its quality can be measured
 # What is asked of a model that was saved quantized: fixtures/quantization/reloading.py.
 RELOADS: Final = ("weights", "output", "saved-after-running", "saved-again")
-DERIVED_CHECKS: Final = ("refuses", "imports")  # planned by what is refused or promised, never by name
+# Packages that bring ONNX Runtime; of those that are promised, sessions are made in processes of their own.
+RUNTIMES: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-rocm", "onnxruntime-migraphx")
+PIPELINES: Final = ("optimum", "transformers")  # whose pipeline runs a model of ONNX Runtime
+DERIVED_CHECKS: Final = ("refuses", "imports", "import-order")  # planned by what is refused or promised, never by name
 FEATURES: Final = (
     "causal-mask", "padding-mask", "sliding-window", "attention-softcap", "final-softcap", "attention-scale",
     "grouped-heads", "rotary-base", "positions", "expert-routing", "wide-heads",
@@ -137,7 +140,8 @@ class Configuration:
 class Model:
     """An architecture at a size. ``config`` is what goes into its config.json, in transformers' own names.
 
-    ``configurations`` are globs of those that are asked of it.
+    ``configurations`` are globs of those that are asked of it, ``package`` the distribution that carries the checkpoint
+    where it is not generated.
     """
 
     name: str
@@ -148,6 +152,7 @@ class Model:
     features: tuple[str, ...]
     config: Mapping[str, Any]
     configurations: tuple[str, ...] = ("*",)
+    package: str = ""
 
     @property
     def layers(self) -> int:
@@ -268,7 +273,7 @@ INCIDENTAL: Final = ("checkpoint", "_name_or_path", "transformers_version")
 
 def _defining(record: Model | Workload) -> dict[str, Any]:
     """What defines a record: not its words, not who is asked, and not where it lies."""
-    said = {key: value for key, value in asdict(record).items() if key not in ("summary", "tier", "configurations")}
+    said = {key: value for key, value in asdict(record).items() if key not in ("summary", "tier", "configurations", "package")}
     if "config" in said:
         said["config"] = {key: value for key, value in said["config"].items() if key not in INCIDENTAL}
     return said

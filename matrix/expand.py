@@ -11,7 +11,9 @@ from matrix.cell import (
     CALLS,
     COMPUTE_DTYPE,
     PHASES,
+    PIPELINES,
     RELOADS,
+    RUNTIMES,
     TIERS,
     TRAINED,
     Cell,
@@ -193,6 +195,11 @@ def _each_reload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[C
         yield Check(cell=cell, kind=kind, subject=subject)
 
 
+def _each_pipeline(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    for subject in PIPELINES:
+        yield Check(cell=cell, kind=kind, subject=subject)
+
+
 def _once_trained(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     if cell.model.architecture == TRAINED:
         yield Check(cell=cell, kind=kind)
@@ -202,7 +209,7 @@ _EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] =
     "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
     "calls": _each_subject, "guide": _each_snippet, "padding-cost": _once_for_language_models,
     "layers": _each_phase, "quality": _once_trained, "reloads": _each_reload,
-    "same": _each_workload,
+    "same": _each_workload, "pipelines": _each_pipeline,
 }  # fmt: skip
 
 
@@ -223,10 +230,15 @@ def _within(own: str, asked: str) -> bool:
 
 
 def environment_checks(promises: Iterable[str], platform: str) -> Iterator[Check]:
-    """One check a promised package: it must import. The package stands where a cell has its model."""
+    """One check a promised package: it must import. The package stands where a cell has its model.
+
+    ONNX Runtime must also make its sessions on the promised provider whether or not torch was imported before.
+    """
     for package in promises:
         cell = Cell(configuration=_ENVIRONMENT, model=_package(package), dtype="any", platform=platform)
         yield Check(cell=cell, kind="imports")
+        if package in RUNTIMES:
+            yield Check(cell=cell, kind="import-order")
 
 
 def _package(name: str) -> Model:

@@ -157,6 +157,7 @@ def _model(name: str, table: Table) -> Model:
         features=table.texts("features", (), accepted=FEATURES),
         config=table.mapping("config"),
         configurations=table.texts("configurations", ("*",)),
+        package=table.text("package", ""),
     )
     for key in COMMAND_LINE:
         if key in model.config:

@@ -17,7 +17,7 @@ from reports.document import reason
 from reports.formats import FORMATS, Format
 from reports.history import LAST, read_history
 from reports.render import fleet as of_fleet
-from reports.render import html, placement, quantization, terminal, trend, trend_plot
+from reports.render import html, onnxruntime, placement, quantization, terminal, trend, trend_plot
 from reports.render.text import plain
 from reports.reproducer import case, issue, script
 from reports.run import Run
@@ -99,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--json", metavar="F", type=Path, help="also write json to file F")
     many.set_defaults(command=_trend)
     many.add_argument("--all", action="store_true", help="show every entry, however many there are")
+    nodes = commands.add_parser("onnxruntime", help="nodes and time by provider of the exported models of one run")
+    nodes.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    nodes.set_defaults(command=_onnxruntime)
     for command in (show, both):
         for name, form in FORMATS.items():
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {form.help} to file F")
@@ -143,6 +146,11 @@ def _issue(options: argparse.Namespace, out: TextIO) -> int:
 
 def _quantization(options: argparse.Namespace, out: TextIO) -> int:
     _print(quantization.table(_run(options.run), options.model), out)
+    return 0
+
+
+def _onnxruntime(options: argparse.Namespace, out: TextIO) -> int:
+    _print(onnxruntime.table(_run(options.run)), out)
     return 0
 
 
