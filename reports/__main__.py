@@ -15,7 +15,7 @@ from reports import ab, fleet, merge
 from reports.compare import compare, exit_code
 from reports.document import reason
 from reports.formats import FORMATS, Format
-from reports.history import read_history
+from reports.history import LAST, read_history
 from reports.render import fleet as of_fleet
 from reports.render import html, onnxruntime, placement, quantization, speedup, terminal, trend, trend_plot, trials
 from reports.render.text import plain
@@ -103,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     asked.set_defaults(command=_issue)
     many = commands.add_parser("trend", help="what changed over many runs, which had it first, and what was new in it")
     many.add_argument("store", metavar="STORE", type=Path, help="folder below which runs were recorded, such as ./runs")
+    many.add_argument(
+        "--last", metavar="N", type=_count, default=LAST, help="how many runs, the latest, to look at (default: %(default)s)"
+    )
     many.add_argument("--plot", metavar="F", type=Path, help="also draw it, into an svg, png or pdf file F (matplotlib)")
     many.add_argument("--markdown", metavar="F", type=Path, help="also write markdown to file F")
     many.add_argument("--json", metavar="F", type=Path, help="also write json to file F")
@@ -153,7 +156,7 @@ def _speedup(options: argparse.Namespace, out: TextIO) -> int:
 
 def _trend(options: argparse.Namespace, out: TextIO) -> int:
     thresholds = load_thresholds()
-    found = find(read_history(options.store), thresholds)
+    found = find(read_history(options.store, options.last), thresholds)
     for name, text in (("markdown", trend.in_markdown), ("json", trend.in_json)):
         if (path := getattr(options, name)) is not None:
             _write_file(f"--{name}", path, text(found))
@@ -200,6 +203,12 @@ def _placement(options: argparse.Namespace, out: TextIO) -> int:
 
 def _run(name: str) -> Run:
     return read_run(latest(ROOT) if name == "latest" else Path(name))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
+    return int(text)
 
 
 def _page(options: argparse.Namespace, out: TextIO) -> terminal.Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from matrix.errors import UserError
 from reports.document import reason
@@ -14,6 +14,9 @@ from reports.record import Outcome, Record
 from reports.run import Run
 from reports.store import RUN, read_header, read_run
 from reports.summary import counts
+
+LAST: Final = 100
+"""Runs that are looked at where nobody says how many: a quarter of a year of nights, some hundred MiB of 2,500 checks each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +65,8 @@ class History:
     left_out: tuple[str, ...]
 
 
-def read_history(store: Path) -> History:
-    """The runs in the folders of a store.
+def read_history(store: Path, last: int = LAST) -> History:
+    """The ``last`` runs in the folders of a store.
 
     A run with injected faults says nothing of a library, one that cannot be read says nothing, and a shard is in the run
     that it was joined to: they are left out.
@@ -71,7 +74,10 @@ def read_history(store: Path) -> History:
     """
     lines: dict[tuple[str, str], Line] = {}
     left_out: list[str] = []
-    for folder in _in_order(store, left_out):
+    folders = _in_order(store, left_out)
+    if len(folders) > last:
+        left_out.append(f"{len(folders) - last} earlier runs: the last {last} are looked at")
+    for folder in folders[-last:]:
         try:
             _add(read_run(folder), lines, left_out)
         except UserError as error:

@@ -184,6 +184,15 @@ def test_what_is_left_out_is_said(tmp_path: Path, header: dict[str, Any], words:
     assert words in sentence
 
 
+def test_earlier_runs_are_left_out_and_counted(tmp_path: Path) -> None:
+    history = read_history(store(tmp_path, [[record()]] * 5), last=3)
+
+    assert (["n2", "n3", "n4"], ("2 earlier runs: the last 3 are looked at",)) == (
+        [night.id for night in history.lines[0].nights],
+        history.left_out,
+    )
+
+
 def test_a_store_without_a_run_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no run to look at"):
         read_history(tmp_path)
