@@ -13,7 +13,7 @@ const PLACED =
 const TOLERANCE = "_tolerance";
 const SHORT = 80;
 
-function body(check, { before, after, verdict }) {
+function body(check, { before, after, verdict, ratios }) {
   const both = { before, after, two: index.two };
   const shown = after || before || {};
   return element(
@@ -29,7 +29,7 @@ function body(check, { before, after, verdict }) {
       element("p", {}, "known failure: ", link(verdict?.accepted || shown.expectation)),
     command(verdict?.command || shown.command),
     part("Error against tolerance", errors(both)),
-    part("Latency", latency(both)),
+    part("Latency", latency(both, ratios || {})),
     part("Kernels and operators that executed", executed(both)),
     part("Placement", table(both, placement)),
     part("Memory", memory(both)),
