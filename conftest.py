@@ -19,6 +19,8 @@ pytest_plugins = [
     "fixtures.warden",
     "fixtures.progress",
     "fixtures.quantization.reference",
+    "fixtures.latency.measured",
+    "fixtures.latency.afterwards",
     "fixtures.placement.sameness",
     "fixtures.hypothesis_profiles",
 ]

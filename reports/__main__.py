@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from matrix.errors import UserError
-from reports import fleet, merge
+from reports import ab, fleet, merge
 from reports.compare import compare, exit_code
 from reports.document import reason
 from reports.formats import FORMATS, Format
-from reports.history import read_history
+from reports.history import LAST, read_history
 from reports.render import fleet as of_fleet
-from reports.render import html, onnxruntime, placement, quantization, terminal, trend, trend_plot
+from reports.render import html, onnxruntime, placement, quantization, speedup, terminal, trend, trend_plot, trials
 from reports.render.text import plain
 from reports.reproducer import case, issue, script
 from reports.run import Run
@@ -62,6 +62,18 @@ def _parser() -> argparse.ArgumentParser:
         "--fail-on-inconclusive", action="store_true", help="exit with 3 where evidence is too thin for a verdict"
     )
     both.set_defaults(command=_compare)
+    turns = ab.add(commands, EXITS)
+    turns.add_argument("--fail-on-inconclusive", action="store_true", help="exit with 3 where evidence is too thin")
+    turns.set_defaults(command=_ab)
+    tried = commands.add_parser("trials", help="how well changes of latency are told, from the runs of a folder")
+    tried.add_argument("folder", metavar="FOLDER", type=Path, help="as given to python -m fixtures.latency.trials")
+    tried.set_defaults(command=_trials)
+    plots = commands.add_parser("speedup", help="the guide's figures: speed-up over eager attention, drawn from one run")
+    plots.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    plots.add_argument(
+        "--to", metavar="DIR", type=Path, default=None, help="also draw the figures into this folder (matplotlib)"
+    )
+    plots.set_defaults(command=_speedup)
     sizes = commands.add_parser("quantization", help="size, error and quality of the quantized configurations of one run")
     sizes.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
     sizes.add_argument(
@@ -91,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     asked.set_defaults(command=_issue)
     many = commands.add_parser("trend", help="what changed over many runs, which had it first, and what was new in it")
     many.add_argument("store", metavar="STORE", type=Path, help="folder below which runs were recorded, such as ./runs")
+    many.add_argument(
+        "--last", metavar="N", type=_count, default=LAST, help="how many runs, the latest, to look at (default: %(default)s)"
+    )
     many.add_argument("--plot", metavar="F", type=Path, help="also draw it, into an svg, png or pdf file F (matplotlib)")
     many.add_argument("--markdown", metavar="F", type=Path, help="also write markdown to file F")
     many.add_argument("--json", metavar="F", type=Path, help="also write json to file F")
@@ -99,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     nodes = commands.add_parser("onnxruntime", help="nodes and time by provider of the exported models of one run")
     nodes.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
     nodes.set_defaults(command=_onnxruntime)
-    for command in (show, both):
+    for command in (show, both, turns):
         for name, form in FORMATS.items():
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {form.help} to file F")
         command.add_argument("--link", metavar="URL", default="", help="address of the HTML page, for links into it")
@@ -121,9 +136,27 @@ def _compare(options: argparse.Namespace, out: TextIO) -> int:
     return exit_code(comparison, fail_on_inconclusive=options.fail_on_inconclusive)
 
 
+def _ab(options: argparse.Namespace, out: TextIO) -> int:
+    options.baseline, options.candidate = ab.measured(options)
+    return _compare(options, out)
+
+
+def _trials(options: argparse.Namespace, out: TextIO) -> int:
+    _print(trials.table(options.folder), out)
+    return 0
+
+
+def _speedup(options: argparse.Namespace, out: TextIO) -> int:
+    run = _run(options.run)
+    if options.to is not None:
+        speedup.draw(run, options.to)
+    _print(speedup.table(run), out)
+    return 0
+
+
 def _trend(options: argparse.Namespace, out: TextIO) -> int:
     thresholds = load_thresholds()
-    found = find(read_history(options.store), thresholds)
+    found = find(read_history(options.store, options.last), thresholds)
     for name, text in (("markdown", trend.in_markdown), ("json", trend.in_json)):
         if (path := getattr(options, name)) is not None:
             _write_file(f"--{name}", path, text(found))
@@ -170,6 +203,12 @@ def _placement(options: argparse.Namespace, out: TextIO) -> int:
 
 def _run(name: str) -> Run:
     return read_run(latest(ROOT) if name == "latest" else Path(name))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
+    return int(text)
 
 
 def _page(options: argparse.Namespace, out: TextIO) -> terminal.Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from matrix.errors import UserError
 from reports.document import reason
@@ -14,6 +14,9 @@ from reports.record import Outcome, Record
 from reports.run import Run
 from reports.store import RUN, read_header, read_run
 from reports.summary import counts
+
+LAST: Final = 100
+"""Runs that are looked at where nobody says how many: a quarter of a year of nights, some hundred MiB of 2,500 checks each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +65,19 @@ class History:
     left_out: tuple[str, ...]
 
 
-def read_history(store: Path) -> History:
-    """The runs in the folders of a store.
+def read_history(store: Path, last: int = LAST) -> History:
+    """The ``last`` runs in the folders of a store.
 
-    A run with injected faults says nothing of a library, and one that cannot be read says nothing: both are left out.
+    A run with injected faults says nothing of a library, one that cannot be read says nothing, and a shard is in the run
+    that it was joined to: they are left out.
     Raises UserError where the store holds no run.
     """
     lines: dict[tuple[str, str], Line] = {}
     left_out: list[str] = []
-    for folder in _in_order(store, left_out):
+    folders = _in_order(store, left_out)
+    if len(folders) > last:
+        left_out.append(f"{len(folders) - last} earlier runs: the last {last} are looked at")
+    for folder in folders[-last:]:
         try:
             _add(read_run(folder), lines, left_out)
         except UserError as error:
@@ -100,6 +107,9 @@ def _add(run: Run, lines: dict[tuple[str, str], Line], left_out: list[str]) -> N
     header = run.header
     if header.injected:
         left_out.append(f"{header.id}: faults were injected on purpose: {', '.join(header.injected)}")
+        return
+    if header.shard:
+        left_out.append(f"{header.id}: is shard {header.shard.name}, and counts where it was joined")
         return
     if not run.executed:
         left_out.append(f"{header.id}: executed nothing")

@@ -61,6 +61,12 @@ with torch.inference_mode():
     reference = $reference
 return $close($joined(rows), reference, $eager_limit('$short', $layers))
 """
+ORACLE: Final = """
+with torch.inference_mode():
+    rows = run(judged())
+independent = $oracle(CONFIG, {name: value.astype(np.float64) for name, value in WEIGHTS.items()})
+return $close($joined(rows), $by_oracle(independent, rows, $pad), $Error(rms=$ORACLE_LIMIT, worst=$ORACLE_LIMIT))
+"""
 INVARIANT: Final = """
 model = judged()
 with torch.inference_mode()$held:
@@ -137,7 +143,7 @@ def body(case: Case) -> str:
     """The lines of the check."""
     cell = case.check.cell
     if case.check.kind == "correct" and cell.configuration.name == "eager":
-        return EAGER
+        return ORACLE if cell.dtype == "fp32" else EAGER
     if case.check.kind == "invariant":
         generates = case.check.workload is not None and case.check.workload.schedule == "generate"
         return INVARIANT + (GREEDY if generates else "") + "\n"
@@ -156,7 +162,8 @@ def values(case: Case) -> dict[str, str]:
     return {
         "config": pprint.pformat(dict(cell.model.config), width=110, compact=True, sort_dicts=False),
         "seed": str(cell.model.seed), "layers": str(cell.model.layers), "short": cell.dtype, "dtype": DTYPES[cell.dtype],
-        "lengths": str(_lengths(case, workload)), "device": "cpu" if cell.platform == "cpu" else "cuda",
+        "lengths": str(_lengths(case, workload)), "pad": str(cell.model.config.get("pad_token_id") or 0),
+        "device": "cpu" if cell.platform == "cpu" else "cuda",
         "auto": "AutoModelForCausalLM" if cell.model.task == "causal-lm" else "AutoModelForSequenceClassification",
         "options": _options(case), "experts": _experts(case),
         "switch": f"\n    model.set_attn_implementation({options['switch_to']!r})" if "switch_to" in options else "",

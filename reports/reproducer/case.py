@@ -58,8 +58,6 @@ def case(run: Run, name: str) -> Case:
         raise _no_script(record, f"is a check of kind {check.kind!r}, and scripts make {', '.join(KINDS)}")
     if record.outcome is Outcome.REFERENCE_BROKEN:
         raise _no_script(record, f"was not judged: name the check of eager attention ({record.message})")
-    if check.kind == "correct" and (check.cell.configuration.name, check.cell.dtype) == ("eager", "fp32"):
-        raise _no_script(record, "compares eager fp32 with the float64 oracle, which is part of the suite")
     return Case(run=run, record=record, check=check)
 
 

@@ -26,7 +26,9 @@ EXPECTED: Final = {
     "refuses": "an error in the documented words",
 }
 DRAWING: Final[tuple[Key, ...]] = (("fixtures.checkpoints.draw", "Draw"), ("fixtures.checkpoints.draw", "on_grid"))
-JUDGING: Final = tuple(("fixtures.accuracy", name) for name in ("error", "limit", "capped", "eager_limit", "Error"))
+JUDGING: Final = tuple(
+    ("fixtures.accuracy", name) for name in ("error", "limit", "capped", "eager_limit", "Error", "ORACLE_LIMIT")
+)
 CALLING: Final = tuple(("fixtures.attention_calls", name) for name in ("Call", "Mask"))
 MODULES: Final = {name: module for module, name in (*DRAWING, *JUDGING, *CALLING)}
 WEIGHTS: Final = "The weights of a tiny model, the same bits everywhere; nothing here is about the finding."
@@ -51,6 +53,9 @@ def script(case: Case) -> str:
     text = _text(case)
     keys = {name: (MODULES.get(name, "fixtures.reproduction"), name) for name in dict.fromkeys(_NAME.findall(text))}
     generator = entry("fixtures.checkpoints.folder", "_GENERATORS", case.check.cell.model.architecture)
+    oracle = entry("fixtures.oracle.oracle", "ARCHITECTURES", case.check.cell.model.architecture)
+    if "oracle" in keys and oracle is not None:
+        keys["oracle"] = oracle
     sections: dict[str, list[Key]] = {}
     if generator is not None:  # a direct call has no model
         keys["generator"] = generator
@@ -59,7 +64,7 @@ def script(case: Case) -> str:
     tail = _NAME.sub(lambda match: found.names[keys[match[1]]], text)
     auto = [f"from transformers import {name}" for name in re.findall(r"AutoModel\w+", tail)[:1]]
     above = "" if case.check.cell.platform == "cpu" else NO_GPU
-    more = ("import numpy as np", "import sys", "import torch", *auto)
+    more = ("from __future__ import annotations", "import numpy as np", "import sys", "import torch", *auto)
     return f"{_head(case)}\n{found.with_imports(*more)}{above}\n\n{tail}"
 
 

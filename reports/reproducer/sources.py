@@ -128,7 +128,14 @@ def _names(keys: list[Key]) -> dict[Key, str]:
     locals_ = {name for key in keys for name in _bound(_module(key[0]).definitions[key[1]])}
     taken = [key[1] for key in keys]
     clashes = {name for name in taken if taken.count(name) > 1 or name in locals_}
-    return {key: f"{key[0].rpartition('.')[2]}_{key[1].lstrip('_')}" if key[1] in clashes else key[1] for key in keys}
+    names = {key: _prefixed(key, 1) if key[1] in clashes else key[1] for key in keys}
+    given = list(names.values())
+    return {key: _prefixed(key, 2) if given.count(name) > 1 else name for key, name in names.items()}
+
+
+def _prefixed(key: Key, parts: int) -> str:
+    """A name behind the last parts of its module's."""
+    return "_".join([*key[0].split(".")[-parts:], key[1].lstrip("_")])
 
 
 def _bound(definition: ast.AST) -> set[str]:
@@ -253,7 +260,7 @@ def _module(name: str) -> Module:
 
 def _imported(module: str, alias: ast.alias, ours: dict[str, str | Key], others: dict[str, str]) -> None:
     name, path = alias.asname or alias.name, f"{module}.{alias.name}"
-    if module.partition(".")[0] != "fixtures":
+    if module.partition(".")[0] not in ("fixtures", "matrix"):
         others[name] = f"from {module} import {_as(alias)}"
     elif (ROOT / f"{path.replace('.', '/')}.py").is_file():
         ours[name] = path

@@ -33,8 +33,8 @@ AT_THE_TOP = {"matrix": set(), "reports": {"pytest"}, "fixtures": {"pytest", "nu
 # ... and inside its functions.
 INSIDE = {
     "matrix": set(),
-    "reports": {"scipy", "jinja2", "markupsafe", "rich", "matplotlib"},
-    "fixtures": UNDER_TEST | {"xdist", "hypothesis", "rich"},
+    "reports": {"scipy", "jinja2", "markupsafe", "rich", "numpy", "matplotlib", "pytest_benchmark"},
+    "fixtures": UNDER_TEST | {"xdist", "hypothesis", "rich", "pynvml", "amdsmi"},
 }
 KNOWN = set(sys.stdlib_module_names) | set(LAYERS)
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}

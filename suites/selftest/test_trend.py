@@ -23,7 +23,7 @@ from reports.render import trend_plot
 from reports.render.terminal import Page
 from reports.thresholds import load_thresholds
 from reports.trend import Event, Trends, find
-from suites.selftest.examples import record, written
+from suites.selftest.examples import record, timed, written
 
 NIGHT = 86_400.0
 OLD, NEW = {"libraries": {"torch": {"version": "2.12.0"}}}, {"libraries": {"torch": {"version": "2.13.0"}}}
@@ -135,6 +135,15 @@ def test_memory_that_grew_is_told_on_the_first_night(tmp_path: Path) -> None:
     assert ("peak memory", "38.15 MiB", "47.68 MiB", True) == (shift.what, shift.before, shift.after, shift.worse)
 
 
+def test_a_check_that_got_slower_is_told(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    nights = [[timed(*((2e-3 if at < 8 else 2.5e-3) * draw.gauss(1, 0.005) for _ in range(5)))] for at in range(12)]
+    event = only(trends(store(tmp_path, nights)))
+
+    assert ("n8", ["prefill latency"]) == (event.line.nights[event.night].id, [shift.what for shift in event.shifts])
+    assert event.shifts[0].worse
+
+
 def test_a_run_without_the_check_lies_between(tmp_path: Path) -> None:
     """What is new is everything since the last run that had it."""
     nights = [[record(), record(subject="other")], [record(subject="other")], [record(outcome=Outcome.FAILED)]]
@@ -171,6 +180,7 @@ def test_environments_are_apart(tmp_path: Path) -> None:
     ("header", "words"),
     [
         ({"injected": ("mask-dropped",)}, "faults were injected on purpose: mask-dropped"),
+        ({"shard": {"number": 1, "of": 2, "plan": []}}, "is shard 1/2, and counts where it was joined"),
         ({"schema": 99}, "schema 99 is newer"),
     ],
 )
@@ -181,6 +191,15 @@ def test_what_is_left_out_is_said(tmp_path: Path, header: dict[str, Any], words:
 
     (sentence,) = read_history(tmp_path).left_out
     assert words in sentence
+
+
+def test_earlier_runs_are_left_out_and_counted(tmp_path: Path) -> None:
+    history = read_history(store(tmp_path, [[record()]] * 5), last=3)
+
+    assert (["n2", "n3", "n4"], ("2 earlier runs: the last 3 are looked at",)) == (
+        [night.id for night in history.lines[0].nights],
+        history.left_out,
+    )
 
 
 def test_a_store_without_a_run_is_one_line(tmp_path: Path) -> None:
