@@ -113,13 +113,15 @@ def _of_check(id: str, points: Sequence[Point], thresholds: Thresholds, restless
     else:
         yield from turns
     yield from _kernels(id, same, thresholds.unoptimized)
-    dtype = id.partition("::")[0].split("/")[2:3]
     for label in dict.fromkeys(label for point in same for label in point.metrics):
-        yield from _numbers(id, same, label, lambda item: threshold_of(item, dtype[0] if dtype else "", thresholds))
+        yield from _numbers(id, same, label, lambda item: threshold_of(item, id, thresholds))
 
 
-def threshold_of(item: Metric, dtype: str, thresholds: Thresholds) -> Threshold | None:
-    """From which difference on two levels of a metric are two; None for what is not judged."""
+def threshold_of(item: Metric, id: str, thresholds: Thresholds) -> Threshold | None:
+    """From which difference on two levels of a metric of a check are two; None for what is not judged."""
+    *_, dtype, platform = ("", *id.partition("::")[0].split("/"))
+    if item.figure is not None:
+        return Threshold(ratio=thresholds.latency.limit(platform, item.figure).ratio, floor=0)
     if item.kind == "error":
         return thresholds.errors.get(dtype, thresholds.errors["fp32"])
     return thresholds.memory.get(item.name)

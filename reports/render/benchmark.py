@@ -20,7 +20,7 @@ def bencher(run: Run) -> str:
     """Bencher Metric Format: a benchmark is a check, a measure a kind of number (https://bencher.dev/docs/reference/bencher-metric-format)."""
     tree: dict[str, dict[str, Any]] = {}
     for record, item in _finite(run):
-        tree.setdefault(record.id, {})[f"{item.name}-{item.kind}".replace("_", "-")] = {"value": item.value}
+        tree.setdefault(record.id, {})[f"{item.name}-{item.kind}".replace("_", "-")] = _bounded(item)
     return to_text(tree, indent=1) + "\n"
 
 
@@ -29,8 +29,20 @@ def action(run: Run) -> str:
     return to_text([_entry(record, item) for record, item in _finite(run)], indent=1) + "\n"
 
 
+def _bounded(item: Metric) -> dict[str, float]:
+    """A latency lies between those of its processes. Bencher's own measure of that name is in nanoseconds."""
+    found = {"value": item.value}
+    if item.figure is not None:
+        found |= {"lower_value": min(item.figure.medians), "upper_value": max(item.figure.medians)}
+    return found
+
+
 def _entry(record: Record, item: Metric) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": f"{record.id} {item.label}", "unit": item.unit, "value": item.value}
+    if item.figure is not None:
+        entry["range"] = (
+            f"{min(item.figure.medians):.4g} to {max(item.figure.medians):.4g} in {len(item.figure.medians)} processes"
+        )
     if item.limit is not None and math.isfinite(item.limit):
         entry["extra"] = f"tolerance {item.limit:.3g}"
     return entry

@@ -56,6 +56,8 @@ def _of_run(run: Run) -> Iterator[str]:
     yield from _family("error_ratio", "Relative error.", "gauge", "ratio", [(labels, item.value) for labels, item in errors])
     yield from _family("tolerance_ratio", "What the error may be.", "gauge", "ratio", limits)
     yield from _family("memory_bytes", "Footprint and peak.", "gauge", "bytes", sizes)
+    times = [({**labels, "figure": item.name}, item.value) for labels, item in measured if item.kind == "latency"]
+    yield from _family("latency_seconds", "Median of the processes' medians.", "gauge", "seconds", times)
     spent = [(_labels(record), record.seconds) for record in records]
     yield from _family("check_seconds", "How long the check took.", "gauge", "seconds", spent)
 

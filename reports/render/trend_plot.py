@@ -82,9 +82,8 @@ def _overview(panel: Any, line: Line, events: list[Event]) -> None:
 
 def _series(panel: Any, line: Line, shift: Shift, thresholds: Thresholds) -> None:
     """Every value, the median of each level, and where one ends."""
-    dtype = shift.id.partition("::")[0].split("/")[2]
     points = [point for point in line.checks[shift.id] if point.definition == line.checks[shift.id][-1].definition]
-    nights, values, places = levels(points, shift.what, lambda item: threshold_of(item, dtype, thresholds))
+    nights, values, places = levels(points, shift.what, lambda item: threshold_of(item, shift.id, thresholds))
     panel.plot(nights, values, "o", color=BLUE, markersize=4)
     for start, end in zip([0, *places], [*places, len(values)], strict=True):
         panel.hlines(

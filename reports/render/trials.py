@@ -71,19 +71,25 @@ def _rows(runs: Mapping[str, Mapping[str, Run]], pairs: list[tuple[str, str]], t
         for kind in KINDS:
             after = runs[kind][second]
             for verdict in compare(before, after, thresholds).verdicts:
-                row = rows.setdefault(verdict.id, Row(seconds=statistics.median(_samples(before, verdict.id))))
+                was, now = _samples(before, verdict.id), _samples(after, verdict.id)
+                if not (was and now):
+                    continue  # it failed in one of them, which is no matter of latency
+                row = rows.setdefault(verdict.id, Row(seconds=statistics.median(was)))
                 tally = row.tallies[kind]
                 tally.pairs += 1
                 tally.changed += verdict.kind not in UNDECIDED | {Kind.UNCHANGED}
                 tally.slower += verdict.kind is Kind.REGRESSED
                 tally.undecided += verdict.kind in UNDECIDED
-                tally.rule += _rule(_samples(before, verdict.id), _samples(after, verdict.id))
+                tally.rule += _rule(was, now)
     return rows
 
 
 def _samples(run: Run, id: str) -> list[float]:
     """What pytest-benchmark is handed: every sample of every process of the first figure."""
-    figures: Mapping[str, Any] = run.records[id].evidence[timing.EVIDENCE]["figures"]
+    record = run.records.get(id)
+    if record is None or timing.of(record) is None:
+        return []
+    figures: Mapping[str, Any] = record.evidence[timing.EVIDENCE]["figures"]
     first = next(iter(figures.values()))
     return [sample for process in first["processes"] for sample in process["samples"]]
 

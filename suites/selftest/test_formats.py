@@ -20,7 +20,7 @@ from reports.record import RED, Outcome, Record
 from reports.render import benchmark, github, gitlab, junit, markdown, openmetrics
 from reports.run import Run
 from reports.summary import judge
-from suites.selftest.examples import RUNS, compared, record, run
+from suites.selftest.examples import RUNS, compared, record, run, timed
 
 GOOD = record(subject="good")
 BAD = record(subject="bad", outcome=Outcome.FAILED, message="rms error 0.5 is above 0.02", nodeid="suites/a.py::test_it[x]")
@@ -173,6 +173,15 @@ def test_the_benchmark_action_gets_name_unit_and_value() -> None:
     entries = json.loads(benchmark.action(run(GOOD)))
 
     assert {"name": f"{GOOD.id} rms error", "unit": "ratio", "value": 4e-3, "extra": "tolerance 0.02"} == entries[0]
+
+
+def test_a_latency_is_the_median_of_its_processes_with_their_range() -> None:
+    measured = timed(2e-3, 1e-3, 4e-3)
+    bounds = {"value": 2e-3, "lower_value": 1e-3, "upper_value": 4e-3}
+
+    assert {"prefill-latency": bounds} == json.loads(benchmark.bencher(run(measured)))[measured.id]
+    assert "0.001 to 0.004 in 3 processes" == json.loads(benchmark.action(run(measured)))[0]["range"]
+    assert 'figure="prefill"} 0.002\n' in openmetrics.of_run(run(measured))
 
 
 @given(RUNS)

@@ -23,7 +23,7 @@ from reports.render import trend_plot
 from reports.render.terminal import Page
 from reports.thresholds import load_thresholds
 from reports.trend import Event, Trends, find
-from suites.selftest.examples import record, written
+from suites.selftest.examples import record, timed, written
 
 NIGHT = 86_400.0
 OLD, NEW = {"libraries": {"torch": {"version": "2.12.0"}}}, {"libraries": {"torch": {"version": "2.13.0"}}}
@@ -133,6 +133,15 @@ def test_memory_that_grew_is_told_on_the_first_night(tmp_path: Path) -> None:
     (shift,) = only(trends(store(tmp_path, nights))).shifts
 
     assert ("peak memory", "38.15 MiB", "47.68 MiB", True) == (shift.what, shift.before, shift.after, shift.worse)
+
+
+def test_a_check_that_got_slower_is_told(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    nights = [[timed(*((2e-3 if at < 8 else 2.5e-3) * draw.gauss(1, 0.005) for _ in range(5)))] for at in range(12)]
+    event = only(trends(store(tmp_path, nights)))
+
+    assert ("n8", ["prefill latency"]) == (event.line.nights[event.night].id, [shift.what for shift in event.shifts])
+    assert event.shifts[0].worse
 
 
 def test_a_run_without_the_check_lies_between(tmp_path: Path) -> None:
