@@ -85,7 +85,8 @@ def gaps(entries: Sequence[Entry]) -> dict[str, dict[str, Ratio]]:
 def of_comparison(entries: Sequence[Entry], found: Gaps) -> Lines | None:
     """Candidate over baseline; right of the line is slower."""
     drawn = [
-        Gap(label=f"{_label(entry.configuration, entry.model, entry.subject)} {name}", id=entry.id, state=entry.state,
+        Gap(label=f"{_label(entry.configuration, entry.model, entry.subject)} {name}", id=entry.id,
+            state="bad" if entry.state == "bad" and gap.low > 1 else "good",
             estimate=gap.estimate, low=gap.low, high=gap.high)
         for entry in entries
         for name, gap in found.get(entry.id, {}).items()
