@@ -21,7 +21,7 @@ from matrix.load import load_models
 MODELS = {
     name: model
     for name, model in load_models().items()
-    if model.task != "call" and not model.package and model.tier != "headline"
+    if model.task != "call" and not model.package and model.purpose != "latency"  # which has no numbers to judge
 }
 # Those that only some configurations are asked of are never judged by what they say.
 CAUSAL = [name for name, model in MODELS.items() if model.task == "causal-lm" and model.configurations == ("*",)]

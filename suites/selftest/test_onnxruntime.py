@@ -21,7 +21,7 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 TABLE = load_providers()
 SHAPES = TABLE.shape_arithmetic
 # Written by onnxruntime 1.32.0 for a prefill of distilbert-tiny, (2, 24) tokens; of each event what is read.
-EVENTS = json.loads((Path(__file__).parent / "recorded" / "cpu-onnxruntime-distilbert-prefill.json").read_text())
+EVENTS = json.loads((Path(__file__).parent / "recorded" / "profiles" / "cpu-onnxruntime-distilbert-prefill.json").read_text())
 RECORDED = nodes(EVENTS)
 # The same graph as CUDA would have it: arithmetic about shapes stays on the CPU.
 SPLIT = tuple(replace(node, provider=CUDA) if strays_of([node], SHAPES) else node for node in RECORDED)
