@@ -32,7 +32,7 @@ from matrix.cell import (
     Since,
     Workload,
 )
-from matrix.environment import Environment, load_environment
+from matrix.environment import Environment, load_environments
 from matrix.errors import UserError
 from matrix.expectation import Expectation, load_expectation
 from matrix.kernels import family_names
@@ -76,7 +76,7 @@ def load_matrix(folder: Path = FOLDER) -> Matrix:
         configurations=configurations,
         models=models,
         workloads=workloads,
-        environments=_named(folder / "environments.toml", "environment", load_environment),
+        environments=load_environments_of(folder / "environments.toml"),
         expectations=load_expectations(folder / "expectations.toml"),
     )
 
@@ -100,6 +100,17 @@ def load_configurations(path: Path, architectures: tuple[str, ...], families: tu
     brought = [_since(entry, tuple(configurations)) for entry in table.tables("since")]
     table.done()
     return {name: _asking(configuration, brought) for name, configuration in configurations.items()}
+
+
+def load_environments_of(path: Path = FOLDER / "environments.toml") -> dict[str, Environment]:
+    """The environments by name, those that vary another after it."""
+    table = read(path)
+    environments = load_environments(table)
+    table.done()
+    for name in environments:
+        if not NAME.fullmatch(name):
+            raise table.error("environment", f"holds the name {name!r}, lower-case letters, digits, '-' and '.' are accepted")
+    return environments
 
 
 def load_expectations(path: Path = FOLDER / "expectations.toml") -> tuple[Expectation, ...]:
