@@ -1,4 +1,4 @@
-"""``python -m matrix list``: every cell of this machine's platform, and for each that cannot run the measured reason."""
+"""``python -m matrix list`` says what there is to validate here, ``validate`` whether a release may ship."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from matrix import validate
 from matrix.availability import Facts, load_facts, probe, reason
 from matrix.cell import PLATFORMS, TIERS, Cell
 from matrix.errors import UserError
@@ -18,7 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status 0, or 2 with one line when the input cannot be used."""
     options = _parser().parse_args(arguments)
     try:
-        return _list(options)
+        status: int = options.run(options)
+        return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -33,6 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--tier", choices=TIERS, default="full", help="up to which tier (default: %(default)s)")
     machine.add_argument("--facts", type=Path, metavar="FILE", help="facts measured earlier with `python -m fixtures.platform`")
     listing.add_argument("--cells", default="*", metavar="EXPRESSION", help="globs joined by and, or, not")
+    listing.set_defaults(run=_list)
+    validate.add_command(commands)
     return parser
 
 
