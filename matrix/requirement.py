@@ -48,10 +48,10 @@ def parse(text: str, option: str) -> Requirement:
     """
     text = text.strip()
     path = Path(text).expanduser()
-    if text.endswith(".whl") or "/" in text.partition("@")[0] or path.is_dir():
-        return _local(text, path, option)
     if named := BY_ADDRESS.fullmatch(text):
         return Requirement(text=text, line=text, project=project(named["name"]))
+    if text.endswith(".whl") or "/" in text or (text and path.is_dir()):
+        return _local(text, path, option)
     if pinned := PINNED.fullmatch(text):
         return Requirement(text=text, line=text, project=project(pinned["name"]), version=pinned["version"])
     if asked := BY_INDEX.fullmatch(text):

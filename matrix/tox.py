@@ -48,13 +48,13 @@ def require() -> None:
 
 def _run(stack: Stack, options: Sequence[str], arguments: Sequence[str], log: Path) -> int:
     command = [sys.executable, "-m", "tox", "run", "--workdir", str(work_folder()), "-e", stack.environment.name]
-    command += [*_overrides(stack), *options, "--", *arguments]
+    command += [*overriding(stack), *options, "--", *arguments]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as said:
         return subprocess.run(command, stdout=said, stderr=subprocess.STDOUT, cwd=ROOT).returncode
 
 
-def _overrides(stack: Stack) -> list[str]:
+def overriding(stack: Stack) -> list[str]:
     """tox's own way to replace a key of its configuration for one call; an unchanged environment needs none."""
     if not stack.changed:
         return []

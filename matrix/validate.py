@@ -62,7 +62,7 @@ def add_command(commands: Any) -> None:
     add("--candidate", nargs="+", action="extend", default=[], metavar="REQUIREMENT",
         help="what is about to ship: 'transformers==5.23.0', a wheel, a checkout, git+https://...")  # fmt: skip
     add("--against", nargs="+", action="extend", default=[], metavar="REQUIREMENT_OR_RUN",
-        help="what is trusted: requirements, or the folder of a recorded run (default: the environment as it is pinned)")  # fmt: skip
+        help="what is trusted: requirements, or a recorded run's folder (default: the environment as pinned)")  # fmt: skip
     add("--environment", metavar="NAME", default="", help="stack that is changed (default: the first of the platform)")
     add("--platform", choices=("auto", *PLATFORMS), default="auto", help="where to run (default: %(default)s)")
     add("--tier", choices=TIERS, default="quick", help="how much to run (default: %(default)s)")

@@ -25,17 +25,9 @@ NAMES = tuple(MATRIX.environments)
 def tox(tmp_path_factory: pytest.TempPathFactory) -> configparser.ConfigParser:
     """What tox itself makes of tox.ini for the environments of the matrix."""
     keys = ("deps", "commands", "labels", "pass_env", "set_env")
-    command = [
-        sys.executable,
-        "-m",
-        "tox",
-        "config",
-        f"--workdir={tmp_path_factory.mktemp('tox')}",
-        "-e",
-        ",".join(NAMES),
-        "-k",
-    ]
-    done = subprocess.run([*command, "-k", *keys], capture_output=True, text=True, cwd=ROOT, timeout=100, check=True)
+    command = [sys.executable, "-m", "tox", "config", f"--workdir={tmp_path_factory.mktemp('tox')}"]
+    command += ["-e", ",".join(NAMES), "-k", *keys]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=100, check=True)
     parser = configparser.ConfigParser(interpolation=None, delimiters=(" = ", " ="))
     parser.read_string(done.stdout)
     return parser
