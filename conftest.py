@@ -18,5 +18,6 @@ pytest_plugins = [
     "fixtures.worker",
     "fixtures.warden",
     "fixtures.quantization.reference",
+    "fixtures.placement.sameness",
     "fixtures.hypothesis_profiles",
 ]

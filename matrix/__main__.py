@@ -1,4 +1,6 @@
-"""``python -m matrix list`` says what there is to validate here, ``validate`` whether a release may ship."""
+"""``python -m matrix``: ``list`` says every cell and for each that cannot run the measured reason; ``validate`` says whether a
+release may ship; ``ci`` writes the jobs of a CI system or a cluster.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from pathlib import Path
 from matrix import validate
 from matrix.availability import Facts, load_facts, probe, reason
 from matrix.cell import PLATFORMS, TIERS, Cell
+from matrix.ci import command as ci
 from matrix.errors import UserError
 from matrix.expand import checks_of, chosen
 from matrix.expression import parse
@@ -18,9 +21,10 @@ from matrix.load import Matrix, load_matrix
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0, or 2 with one line when the input cannot be used."""
     options = _parser().parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        status: int = options.run(options)
-        return status
+        code: int = options.run(options)
+        return code
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -37,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--cells", default="*", metavar="EXPRESSION", help="globs joined by and, or, not")
     listing.set_defaults(run=_list)
     validate.add_command(commands)
+    ci.add(commands)
     return parser
 
 

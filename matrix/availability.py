@@ -102,7 +102,8 @@ def reason(cell: Cell, facts: Facts) -> Reason | None:
     """Why a cell cannot run on a machine, ``None`` when it can."""
     requires = cell.configuration.requires
     software = _packages(requires, facts) or _releases(requires, facts) or _variables(requires, facts)
-    return _platform(cell.platform, facts) or software or _devices(requires, facts)
+    missing = _platform(cell.platform, facts) or software
+    return missing or (_devices(requires, facts) if cell.platform != "cpu" else None)
 
 
 def _platform(platform: str, facts: Facts) -> Reason | None:

@@ -26,6 +26,8 @@ INVARIANTS: Final = ("causal", "padded", "batched", "packed", "cached", "chunked
 LINEAR_CALLS: Final = (
     "one-row", "many-rows", "changing-rows", "outliers", "not-contiguous", "odd-inputs", "odd-outputs", "zeros",
 )  # fmt: skip
+# What copies between devices are about; fixtures/placement/copies.py makes them.
+COPIES: Final = ("direct", "staged", "not-contiguous", "under-load", "streams")
 # What direct calls are about, by the architecture of the model that stands for what is called;
 # fixtures/attention_calls.py and fixtures/flash_attention/calls.py draw those of attention functions.
 CALLS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -34,14 +36,16 @@ CALLS: Final[Mapping[str, tuple[str, ...]]] = {
         "mask-of-one-column", "scale-not-positive", "unaligned",
     ),
     "flash-attn-call": (
-        "whole", "causal-alignment", "window", "softcap", "alibi", "variable-lengths", "key-value-cache", "split-keys",
-        "head-dimensions",
+        "whole", "causal-alignment", "window", "window-past-the-keys", "softcap", "alibi", "variable-lengths",
+        "key-value-cache", "split-keys", "head-dimensions",
     ),
     "linear-call": LINEAR_CALLS,
+    "copy-call": COPIES,
 }  # fmt: skip
 CHECKS: Final = (
     "builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "undeclared-dtype",
-    "padding-cost", "footprint", "weights", "layers", "stateless", "reloads", "quality", "guide", "imports",
+    "padding-cost", "footprint", "weights", "layers", "stateless", "reloads", "quality", "placed", "same", "inputs",
+    "transfer-cost", "guide", "imports",
 )  # fmt: skip
 # Tokens of the row that is run alone and serves every prefix of it; no workload has a longer row.
 ALONE: Final = 160
@@ -123,6 +127,7 @@ class Configuration:
     """One optimization as a user would switch it on. ``dtypes`` says from which tier on each dtype runs.
 
     ``models`` are globs of the models that it runs on, and ``quick`` of those among them that the quick tier is for.
+    ``combined`` are the names of the two that it is a combination of, see :mod:`matrix.combination`.
     """
 
     name: str
@@ -139,6 +144,7 @@ class Configuration:
     promises: tuple[Promise, ...]
     refusals: tuple[Refusal, ...]
     quick: tuple[str, ...] = ("*",)
+    combined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +262,11 @@ class Check:
     def id(self) -> str:
         """``<cell id>::<kind>[<subject>]``; the subject is a workload, an invariant or a phase."""
         return f"{self.cell.id}::{self.kind}" + (f"[{self.subject}]" if self.subject else "")
+
+    @property
+    def needs_several_gpus(self) -> bool:
+        """Whether it must run where more than one GPU is visible."""
+        return self.cell.configuration.requires.gpus > 1 and self.cell.platform != "cpu"
 
     @property
     def definition(self) -> str:

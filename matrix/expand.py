@@ -202,6 +202,7 @@ _EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] =
     "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
     "calls": _each_subject, "guide": _each_snippet, "padding-cost": _once_for_language_models,
     "layers": _each_phase, "quality": _once_trained, "reloads": _each_reload,
+    "same": _each_workload,
 }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from matrix.cell import (
     Since,
     Workload,
 )
+from matrix.combination import combine
 from matrix.environment import Environment, load_environments
 from matrix.errors import UserError
 from matrix.expectation import Expectation, load_expectation
@@ -96,7 +97,8 @@ def load_configurations(path: Path, architectures: tuple[str, ...], families: tu
     table = read(path)
     promises = _entries(table, "promise", lambda name, entry: _promise(entry, architectures, families))
     refusals = _entries(table, "refusal", lambda name, entry: _refusal(entry, architectures))
-    configurations = _entries(table, "configuration", lambda name, entry: _configuration(name, entry, promises, refusals))
+    written = _entries(table, "configuration", lambda name, entry: _configuration(name, entry, promises, refusals))
+    configurations = combine(written)
     brought = [_since(entry, tuple(configurations)) for entry in table.tables("since")]
     table.done()
     return {name: _asking(configuration, brought) for name, configuration in configurations.items()}
@@ -253,6 +255,7 @@ def _read_configuration(name: str, table: Table, promises: dict[str, Promise], r
         promises=tuple(promises[promise] for promise in table.texts("promises", (), accepted=promises)),
         refusals=tuple(refusals[refusal] for refusal in table.texts("refuses", (), accepted=refusals)),
         quick=table.texts("quick", ("*",)),
+        combined=table.texts("with", ()),
     )
 
 

@@ -109,6 +109,14 @@ class Table:
         """A free table that is handed to a library as it is; empty where absent."""
         return dict(self._take(key, dict, {}))
 
+    def words(self, key: str) -> dict[str, str]:
+        """A free table of strings; empty where absent."""
+        table = self.mapping(key)
+        for value in table.values():
+            if not isinstance(value, str):
+                raise self.error(key, f"holds {_shown(value)}, a table of strings is accepted")
+        return table
+
     def choices(self, key: str, default: dict[str, str] | None = None, *, keys: Iterable[str], values: Iterable[str]
                 ) -> dict[str, str]:  # fmt: skip
         """A table from one of ``keys`` to one of ``values``."""

@@ -1,4 +1,4 @@
-"""``python -m reports show RUN``, ``compare BASELINE CANDIDATE`` and ``quantization RUN``."""
+"""``python -m reports show RUN``, ``compare BASELINE CANDIDATE``, ``quantization RUN`` and ``placement RUN``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from matrix.errors import UserError
+from reports import fleet, merge
 from reports.compare import compare, exit_code
 from reports.document import reason
-from reports.render import json, junit, markdown, quantization, terminal
+from reports.render import fleet as of_fleet
+from reports.render import html, json, junit, markdown, placement, quantization, terminal
 from reports.render.text import plain
 from reports.run import Run
 from reports.store import latest, read_run
@@ -62,8 +64,24 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="NAME", default="llama-tiny", help="model whose sizes are shown (default: %(default)s)"
     )
     sizes.set_defaults(command=_quantization)
+    joining = commands.add_parser("merge", help="join shards, and put runs of several environments side by side", epilog=EXITS)
+    joining.add_argument("parts", metavar="PARTS", type=Path, help="folder of the parts; those in one folder are of one run")
+    joining.add_argument("--into", metavar="RUNS", type=Path, required=True, help="folder to write the joined runs to")
+    joining.add_argument(
+        "--expect", metavar="NAME", nargs="+", default=[], help="folders of PARTS of which parts must be there"
+    )
+    joining.add_argument(
+        "--baseline", metavar="RUNS", type=Path, help="folder of trusted runs of the same names, to compare with"
+    )
+    joining.add_argument("--markdown", metavar="F", type=Path, help="also write markdown to file F")
+    joining.add_argument("--html", metavar="F", type=Path, help="also write html to file F")
+    joining.add_argument("--all", action="store_true", help="show every entry, however many there are")
+    joining.set_defaults(command=_merge)
+    places = commands.add_parser("placement", help="where the placed models of one run are, and what copies cost them")
+    places.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    places.set_defaults(command=_placement)
     for command in (show, both):
-        for name in ("markdown", "junit", "json"):
+        for name in ("markdown", "html", "junit", "json"):
             command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
         command.add_argument("--all", action="store_true", help="show every entry, however many there are")
     return parser
@@ -73,7 +91,12 @@ def _show(options: argparse.Namespace, out: TextIO) -> int:
     run = _run(options.run)
     _write(
         options,
-        {"markdown": lambda: markdown.show(run), "junit": lambda: junit.of_run(run), "json": lambda: json.of_run(run)},
+        {
+            "markdown": lambda: markdown.show(run),
+            "html": lambda: html.show(run),
+            "junit": lambda: junit.of_run(run),
+            "json": lambda: json.of_run(run),
+        },
     )
     _print(terminal.show(run, _page(options, out)), out)
     return 0 if judge(run).good else 1
@@ -85,6 +108,7 @@ def _compare(options: argparse.Namespace, out: TextIO) -> int:
         options,
         {
             "markdown": lambda: markdown.compared(comparison),
+            "html": lambda: html.compared(comparison),
             "junit": lambda: junit.of_comparison(comparison),
             "json": lambda: json.of_comparison(comparison),
         },
@@ -95,6 +119,21 @@ def _compare(options: argparse.Namespace, out: TextIO) -> int:
 
 def _quantization(options: argparse.Namespace, out: TextIO) -> int:
     _print(quantization.table(_run(options.run), options.model), out)
+    return 0
+
+
+def _merge(options: argparse.Namespace, out: TextIO) -> int:
+    found = fleet.parts(options.parts)
+    joined = {name: merge.joined([read_run(part) for part in parts]) for name, parts in found.items()}
+    runs = {name: merge.write(run, options.into / name) for name, run in joined.items()}
+    together = fleet.fleet(runs, options.expect, options.baseline, load_thresholds())
+    _write(options, {"markdown": lambda: of_fleet.in_markdown(together), "html": lambda: html.together(together)})
+    _print(of_fleet.show(together, _page(options, out)), out)
+    return together.exit
+
+
+def _placement(options: argparse.Namespace, out: TextIO) -> int:
+    _print(placement.table(_run(options.run)), out)
     return 0
 
 
@@ -110,12 +149,15 @@ def _page(options: argparse.Namespace, out: TextIO) -> terminal.Page:
 def _write(options: argparse.Namespace, renderers: dict[str, Callable[[], str]]) -> None:
     for name, render in renderers.items():
         path: Path | None = getattr(options, name)
-        if path is None:
-            continue
-        try:
-            path.write_text(render(), encoding="utf-8", errors="backslashreplace")
-        except (OSError, ValueError) as error:
-            raise UserError(f"--{name} {path}: cannot be written: {reason(error)}") from None
+        if path is not None:
+            _write_file(f"--{name}", path, render())
+
+
+def _write_file(option: str, path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{option} {path}: cannot be written: {reason(error)}") from None
 
 
 def _print(text: str, out: TextIO) -> None:

@@ -170,6 +170,8 @@ def _absence(planned: bool, candidate: Run, baseline: Run) -> Finding:
     header = candidate.header
     if planned:
         why = "the candidate planned it and has no record of it"
+    elif header.shard:
+        why = f"the candidate is shard {header.shard.name}: join all of them with `python -m reports merge`"
     elif header.narrowed:
         why = "the candidate was narrowed and did not select it"
     elif header.tier != baseline.header.tier:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 MOMENTARY: Final = "momentary"
 """Top-level key of a fingerprint for what differs from minute to minute (free memory); it is never compared."""
+
+# Of one machine, and not of the environment: a run may go on elsewhere, and be joined from parts that ran elsewhere.
+_ELSEWHERE: Final = re.compile(
+    r"host\.|runtime\.cpu_capability$|libraries\..*\.location$|runtime\.driver\.(?!driver_version$)"
+    r"|settings\.(?:CUDA_VISIBLE_DEVICES|HIP_VISIBLE_DEVICES|ROCR_VISIBLE_DEVICES|OMP_NUM_THREADS)$"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +24,11 @@ class Change:
     path: str
     before: Any
     after: Any
+
+    @property
+    def of_the_machine(self) -> bool:
+        """Another machine differs here, although its environment is the same: what is compared does not depend on it."""
+        return bool(_ELSEWHERE.match(self.path))
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:

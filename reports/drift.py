@@ -104,22 +104,29 @@ def _dispatch_kind(was: frozenset[str], now: frozenset[str], thresholds: Thresho
 
 def _memory(before: Record, after: Record, thresholds: Thresholds) -> Iterator[Finding]:
     for name, was in before.memory.items():
-        threshold = thresholds.memory.get(name)
+        kind = name.partition("@")[0]
+        threshold = thresholds.memory.get(kind)
         if threshold is None:
             continue
         if name not in after.memory:
-            yield _lost(_MEMORY_NAMES[name], f"{name}_missing")
+            yield _lost(_memory_name(name), f"{kind}_missing")
         elif (way := growth(was, now := after.memory[name], threshold)) is not Trend.STEADY:
             sentence = _memory_sentence(name, was, now)
-            yield Finding(kind=_KINDS[way], reason=name, message=sentence, size=size(was, now))
+            yield Finding(kind=_KINDS[way], reason=kind, message=sentence, size=size(was, now))
 
 
 _MEMORY_NAMES = {"footprint": "the memory footprint", "peak": "peak memory"}
 
 
+def _memory_name(name: str) -> str:
+    """``footprint``, or ``footprint@gpu-0`` for one place of a model that is spread over several."""
+    kind, _, place = name.partition("@")
+    return f"{_MEMORY_NAMES[kind]} on {place}" if place else _MEMORY_NAMES[kind]
+
+
 def _memory_sentence(name: str, was: int, now: int) -> str:
     percent = f" by {100 * abs(now / was - 1):.1f} %" if was else ""
-    return f"{_MEMORY_NAMES[name]} {'grew' if now > was else 'shrank'}{percent}, from {in_bytes(was)} to {in_bytes(now)}"
+    return f"{_memory_name(name)} {'grew' if now > was else 'shrank'}{percent}, from {in_bytes(was)} to {in_bytes(now)}"
 
 
 def in_bytes(amount: int) -> str:

@@ -28,14 +28,14 @@ class Fields:
         if not isinstance(data, dict):
             raise UserError(f"{where}: expected an object with keys, got {shown(data)}")
         self._left: dict[str, Any] = dict(data)
-        self._where = where
+        self.where = where
 
     def schema(self, newest: int) -> int:
         """The schema's number; checked first, because a newer one may have other keys."""
         number = self.whole("schema")
         if number > newest:
             raise NewerSchema(
-                f"{self._where}: schema {number} is newer than {newest}, the newest that this release reads; "
+                f"{self.where}: schema {number} is newer than {newest}, the newest that this release reads; "
                 "use the release that wrote it"
             )
         if number < 1:
@@ -76,11 +76,11 @@ class Fields:
     def tables(self, key: str, default: tuple[Fields, ...] = REQUIRED) -> tuple[Fields, ...]:
         """A list of objects."""
         items = self._take(key, default, "a list of objects", _listed)
-        return tuple(Fields(item, f"{self._where}: {key} {at}") for at, item in enumerate(items, 1))
+        return tuple(Fields(item, f"{self.where}: {key} {at}") for at, item in enumerate(items, 1))
 
     def table(self, key: str) -> Fields:
         """An object."""
-        return Fields(self.tree(key), f"{self._where}: {key}")
+        return Fields(self.tree(key), f"{self.where}: {key}")
 
     def tree(self, key: str, default: Mapping[str, Any] = REQUIRED) -> dict[str, Any]:
         """An object whose keys are free."""
@@ -97,16 +97,16 @@ class Fields:
     def close(self) -> None:
         """Raises UserError when a key was not taken."""
         if self._left:
-            raise UserError(f"{self._where}: unknown key {shown(min(self._left))}; remove it")
+            raise UserError(f"{self.where}: unknown key {shown(min(self._left))}; remove it")
 
     def wrong(self, key: str, accepted: str, value: object) -> UserError:
         """The error for a value that is not accepted."""
-        return UserError(f"{self._where}: {key}: expected {accepted}, got {shown(value)}")
+        return UserError(f"{self.where}: {key}: expected {accepted}, got {shown(value)}")
 
     def _take(self, key: str, default: Any, accepted: str, convert: Callable[[Any], T]) -> T:
         if key not in self._left:
             if default is REQUIRED:
-                raise UserError(f"{self._where}: {key} is missing; expected {accepted}")
+                raise UserError(f"{self.where}: {key} is missing; expected {accepted}")
             return convert(default)
         return self._converted(key, accepted, convert, self._left.pop(key))
 

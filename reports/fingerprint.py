@@ -16,7 +16,7 @@ def fingerprint(facts: Facts, settings: Mapping[str, str]) -> dict[str, Any]:
 
     ``packages`` names the version of every distribution that is installed, because any of them may be what changed.
     """
-    runtimes = ("cuda", "hip", "cudnn", "driver", "cpu_capability")
+    runtimes = ("cuda", "hip", "cudnn", "driver", "cpu_capability", "topology")
     return {
         "host": {key: value for key, value in facts.details.items() if key not in runtimes},
         "devices": [dict(device) for device in facts.devices],

@@ -21,6 +21,7 @@ from reports.compare import Comparison, compare, exit_code
 from reports.record import Outcome, Record
 from reports.render import junit, terminal
 from reports.run import Expectation, Header, Run, Status
+from reports.shard import Shard
 from reports.store import JUNIT, RunWriter, latest, read_header, read_run
 from reports.summary import judge
 from reports.thresholds import load_thresholds
@@ -46,6 +47,7 @@ class Planned:
     fingerprint: Mapping[str, Any]
     resumed: Run | None = None
     preflight: Mapping[str, Any] | None = None
+    shard: Shard | None = None
 
 
 PLANNED: Final = pytest.StashKey[Planned]()
@@ -63,8 +65,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     planned = config.stash.get(PLANNED, None)
     if planned is None or hasattr(config, "workerinput") or config.option.collectonly:
         return
+    narrowed = _narrowed(config)
+    if narrowed and planned.shard:
+        raise pytest.UsageError("--shard divides a whole plan: choose with --cells, not with paths, -k, -m, --deselect or --lf")
     try:
-        config.pluginmanager.register(Recorder(planned, narrowed=_narrowed(config)), "run-recorder")
+        config.pluginmanager.register(Recorder(planned, narrowed=narrowed), "run-recorder")
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -110,6 +115,7 @@ class Recorder:
             id=f"{moment}-{planned.platform}-{socket.gethostname()}-{os.getpid()}", started=started, platform=planned.platform,
             tier=planned.tier, cells=planned.cells, environment=planned.environment, injected=planned.injected,
             planned=() if self.narrowed else self._plan(planned.checks), narrowed=self.narrowed,
+            shard=planned.shard,
         )  # fmt: skip
 
     def _plan(self, checks: Iterable[str]) -> tuple[str, ...]:

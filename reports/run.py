@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from reports.fields import Fields
 from reports.record import RED, Outcome, Record
+from reports.shard import Shard, shard
 
 SCHEMA: Final = 1
 
@@ -39,7 +40,7 @@ class Header:
 
     ``started`` and ``finished`` are seconds since the epoch. ``cells`` is the selecting expression, ``narrowed`` says
     that less than the tier was asked for, ``planned`` holds check ids, ``injected`` the names of faults put in on
-    purpose, ``notes`` what a reader must know.
+    purpose, ``shard`` which part of the plan this run is where it is one, ``notes`` what a reader must know.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Header:
     injected: tuple[str, ...] = ()
     planned: tuple[str, ...] = ()
     narrowed: bool = False
+    shard: Shard | None = None
     notes: tuple[str, ...] = ()
     expectations: tuple[Expectation, ...] = ()
     schema: int = SCHEMA
@@ -60,7 +62,8 @@ class Header:
     def to_tree(self) -> dict[str, Any]:
         """The header as plain values, the schema first."""
         tree = {"schema": self.schema} | {item.name: getattr(self, item.name) for item in fields(self) if item.name != "schema"}
-        return tree | {"expectations": [_plain(entry) for entry in self.expectations]}
+        shard = self.shard.to_tree() if self.shard else {}
+        return tree | {"shard": shard, "expectations": [_plain(entry) for entry in self.expectations]}
 
     @classmethod
     def from_tree(cls, tree: object, where: str) -> Header:
@@ -79,6 +82,7 @@ class Header:
             injected=keys.texts("injected", ()),
             planned=keys.texts("planned", ()),
             narrowed=keys.truth("narrowed", False),
+            shard=_shard(keys),
             notes=keys.texts("notes", ()),
             expectations=tuple(_expectation(entry) for entry in keys.tables("expectations", ())),
         )
@@ -143,6 +147,11 @@ class Run:
 
 def _plain(entry: Expectation) -> dict[str, str]:
     return {"cells": entry.cells, "url": entry.url, "status": entry.status.value, "message": entry.message}
+
+
+def _shard(keys: Fields) -> Shard | None:
+    tree = keys.tree("shard", {})
+    return shard(Fields(tree, f"{keys.where}: shard")) if tree else None
 
 
 def _expectation(keys: Fields) -> Expectation:

@@ -100,6 +100,8 @@ def remarks(run: Run) -> tuple[str, ...]:
         found.append(f"it is incomplete: {len(run.missing)} of {planned} planned checks left no record")
     if header.narrowed:
         found.append(f"it was narrowed to {header.cells!r}" if header.cells else "it was narrowed to a part of its tier")
+    if header.shard:
+        found.append(f"it is shard {header.shard.name}, with {planned} of {len(header.shard.plan)} planned checks")
     found += run.damage
     if run.superseded:
         found.append(f"replaced by a later record of the same check: {len(run.superseded)}{_hidden(run)}")

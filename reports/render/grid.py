@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,6 +64,15 @@ def of_verdicts(verdicts: Iterable[Verdict]) -> Grid:
     """The table of a comparison; a verdict that cannot be given is open, and so is a known loss."""
     return _grid(
         (item.configuration, item.check, item.worse, item.kind in UNDECIDED or bool(item.accepted)) for item in verdicts
+    )
+
+
+def of_runs(runs: Mapping[str, Iterable[Record]]) -> Grid:
+    """The table of several runs, a column a run by its name."""
+    return _grid(
+        (record.configuration, name, record.outcome in RED, record.outcome not in RED | HOLDING)
+        for name, records in runs.items()
+        for record in records
     )
 
 

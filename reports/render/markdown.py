@@ -30,12 +30,12 @@ _ALIKE: Final = 50
 
 def show(run: Run, limit: int = LIMIT) -> str:
     """One run, in at most ``limit`` bytes of UTF-8."""
-    return _fitted(_show(run), limit)
+    return fitted(_show(run), limit)
 
 
 def compared(comparison: Comparison, limit: int = LIMIT) -> str:
     """Two runs, in at most ``limit`` bytes of UTF-8."""
-    return _fitted(_compared(comparison), limit)
+    return fitted(_compared(comparison), limit)
 
 
 def escaped(text: str) -> str:
@@ -59,7 +59,7 @@ def _show(run: Run) -> Iterator[str]:
     yield from _list("Expectations out of date", map(escaped, run.expectation_troubles))
     yield from _list("Not good", map(_records, group.of_records(failures(run))))
     yield from _list("Planned and never run", map(code, run.missing))
-    yield from _table(grid.of_records(run.records.values()))
+    yield from table(grid.of_records(run.records.values()))
     yield from _list("Refused or expected to fail", map(_records, group.of_records(refusals(run))))
     yield from _list("Skipped", (f"{skip.count} times: {escaped(skip.message or skip.reason)}" for skip in skips(run)))
     near = (f"{share(item.share)} {escaped(item.metric)} {code(item.record.id)}" for item in nearest(run))
@@ -75,7 +75,7 @@ def _compared(comparison: Comparison) -> Iterator[str]:
     yield from _list("Expectations out of date", map(escaped, comparison.troubles))
     for kind in _WORSE:
         yield from _of_kind(comparison, kind)
-    yield from _table(grid.of_verdicts(comparison.verdicts))
+    yield from table(grid.of_verdicts(comparison.verdicts))
     yield from _changes(comparison)
     for kind in _OTHERS:
         yield from _of_kind(comparison, kind)
@@ -125,12 +125,13 @@ def _changes(comparison: Comparison) -> Iterator[str]:
         yield f"| {code(change.path)} | {escaped(value(change.before))} | {escaped(value(change.after))} |\n"
 
 
-def _table(table: grid.Grid) -> Iterator[str]:
-    if not table.rows:
+def table(checks: grid.Grid) -> Iterator[str]:
+    """The table of checks, nothing where there are none."""
+    if not checks.rows:
         return
-    columns = " | ".join(map(escaped, table.columns))
-    yield f"\n**Checks** ({grid.LEGEND})\n\n| configuration | {columns} |\n|---{'|--:' * len(table.columns)}|\n"
-    for name, tallies in table.rows:
+    columns = " | ".join(map(escaped, checks.columns))
+    yield f"\n**Checks** ({grid.LEGEND})\n\n| configuration | {columns} |\n|---{'|--:' * len(checks.columns)}|\n"
+    for name, tallies in checks.rows:
         cells = (f"**{tally.text}**" if tally.bad else tally.text for tally in tallies)
         yield f"| {code(name)} | {' | '.join(cells)} |\n"
 
@@ -142,7 +143,7 @@ def _list(name: str, entries: Iterable[str]) -> Iterator[str]:
         heading = ""
 
 
-def _fitted(parts: Iterable[str], limit: int) -> str:
+def fitted(parts: Iterable[str], limit: int) -> str:
     """Whole parts, as many as there is room for; then how many were left out."""
     kept: list[str] = []
     left, room = 0, limit - len(_left_out(10**9).encode())

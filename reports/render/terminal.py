@@ -81,7 +81,7 @@ def show(run: Run, page: Page) -> str:
         *page.section("Refused or expected to fail", _records(refusals(run), page), 4),
         *page.sentences("Skipped", (f"{skip.count} x {skip.message or skip.reason}" for skip in skips(run))),
         *page.section("Nearest to the tolerance", _nearest(run)),
-        *_table(grid.of_records(run.records.values()), page),
+        *table(grid.of_records(run.records.values()), page),
         "",
         page.wrap(f"Outcomes: {', '.join(f'{count} {words(outcome)}' for outcome, count in counts(run).items())}", 0),
         page.wrap(f"Time: {', '.join(_time(run)) or 'not recorded'}", 0),
@@ -102,7 +102,7 @@ def compared(comparison: Comparison, page: Page) -> str:
         *page.sentences("Expectations out of date", comparison.troubles),
         *(line for kind in Kind for line in _of_kind(comparison, kind, page)),
         *page.section("Known failures", _verdicts(known, page), 4),
-        *_table(grid.of_verdicts(comparison.verdicts), page),
+        *table(grid.of_verdicts(comparison.verdicts), page),
         *page.sentences("Changed in the environment", changes or ["nothing"], 12),
     )
     return "\n".join(lines) + "\n"
@@ -174,15 +174,15 @@ def _time(run: Run) -> list[str]:
     return wall + [f"{name} {seconds(spent)}" for name, spent in seconds_by_phase(run).items()]
 
 
-def _table(table: grid.Grid, page: Page) -> Iterator[str]:
+def table(checks: grid.Grid, page: Page) -> Iterator[str]:
     """Rows without a finding are counted only, once the table is longer than a screen bears."""
-    rows = [[plain(name, 40), *(tally.text for tally in tallies)] for name, tallies in table.rows]
-    lines = [["configuration", *(plain(column, 16) for column in table.columns)], *rows]
+    rows = [[plain(name, 40), *(tally.text for tally in tallies)] for name, tallies in checks.rows]
+    lines = [["configuration", *(plain(column, 16) for column in checks.columns)], *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     head, *body = ["  ".join(map(_aligned, line, widths, range(len(line)))).rstrip() for line in lines]
     if body:
-        told = [f"  {line}" for line in page.cut(body, max(_ROWS, min(_BAD_ROWS, len(body) - table.quiet)))]
-        legend = [page.paint(f"  {grid.LEGEND}", "quiet")] if table.open else []
+        told = [f"  {line}" for line in page.cut(body, max(_ROWS, min(_BAD_ROWS, len(body) - checks.quiet)))]
+        legend = [page.paint(f"  {grid.LEGEND}", "quiet")] if checks.open else []
         yield from page.section("Checks", [page.paint(f"  {head}", "head"), *told, *legend], len(told) + 2)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from fixtures.findings import Finding
 from fixtures.measure import Measurement
-from fixtures.platform import IMPORTED, NATIVE, import_error
+from fixtures.platform import IMPORTED, import_error
 from fixtures.selection import Plan
 from matrix.cell import Check
 
@@ -24,8 +24,8 @@ def test_promised_package_imports(check: Check, planned: Plan, measure: Measurem
             "promise out of matrix/environments.toml",
         )
 
-    tried = name in IMPORTED or (package.get("imported") and (package["error"] or name not in NATIVE))
-    error = package["error"] if tried else import_error(name, planned.facts.platform)
+    tried = name in IMPORTED or package.get("imported")
+    error = package["error"] or package.get("native", "") if tried else import_error(name, planned.facts.platform)
 
     if error:
         raise ImportError(f"{name} {package['version']} is installed and cannot be imported: {error}")

@@ -35,6 +35,8 @@ CONTENT = {
     "distilbert-tiny": "411878667f2f80f75f242dc76cbb796c12d17aaee20fc2efdeea45dc5b876ac6",
     "llama-trained": "bdc343336246163ef3bedbf19e03228da176cdda5c19f28c7f71c661419bbe7a",
     "llama-wide-heads": "0f68510c15cb500170117b088ee13343434a5cbe7cb7f144b46e98879d4535da",
+    "llama-deep-tiny": "31a627d3e66ea91d13e834a2658b8bf3c92239d36e0bf1eed0d2ddc7de6fe1c9",
+    "mixtral-deep-tiny": "bca9c32f44ad74db42866af21a9c4831506708f4aa35dfcc7b9f62934d45de2a",
     "bloom-tiny": "9420975eafe02bed63e2461bd7656594f663d1f2ea3908e885f05ceccdbbaedf",
 }
 

@@ -14,6 +14,7 @@ from reports.compare import Comparison, compare, exit_code
 from reports.difference import Change, changes
 from reports.record import Outcome, Record
 from reports.run import Expectation, Status
+from reports.shard import Shard
 from reports.thresholds import load_thresholds
 from reports.verdict import Kind
 from suites.selftest.examples import OBJECTS, RUNS, compared, record, run
@@ -77,6 +78,12 @@ def test_a_narrowed_candidate_says_why_it_misses_something() -> None:
     found = compared([ONE, TWO], [ONE], narrowed=True)
 
     assert reason(found, TWO.id).endswith("the candidate was narrowed and did not select it")
+
+
+def test_a_shard_says_that_the_others_are_not_there() -> None:
+    found = compared([ONE, TWO], [ONE], shard=Shard(number=1, of=2, plan=(ONE.id, TWO.id)))
+
+    assert reason(found, TWO.id).endswith("the candidate is shard 1/2: join all of them with `python -m reports merge`")
 
 
 def test_another_tier_is_said_where_something_is_missing() -> None:

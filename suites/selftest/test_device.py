@@ -16,19 +16,32 @@ class OutOfMemoryError(RuntimeError):
     """As torch names it, and other libraries too."""
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, said: BaseException | float) -> None:
-    """A torch whose kernel raises, or returns a sum."""
+def answering(monkeypatch: pytest.MonkeyPatch, said: BaseException | float, *, on: str = "", gpus: int = 1) -> None:
+    """A torch that sees so many GPUs and whose kernel raises, or returns a sum; on one of them alone where it is named."""
 
     class Tensor:
         def __add__(self, other: object) -> Any:
             return SimpleNamespace(sum=self.sum)
 
+        def __init__(self, device: str) -> None:
+            self.device = device
+
         def sum(self) -> float:
+            if on and on != self.device:
+                return 16.0
             if isinstance(said, BaseException):
                 raise said
             return said
 
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(ones=lambda *_, device: Tensor()))  # type: ignore[arg-type]
+    cuda = SimpleNamespace(device_count=lambda: gpus)
+    torch: Any = SimpleNamespace(ones=lambda *_, device: Tensor(device), cuda=cuda)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+
+
+def test_every_gpu_that_a_process_sees_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, RuntimeError("CUDA error: unspecified launch failure"), on="cuda:1", gpus=2)
+
+    assert "CUDA error: unspecified launch failure" == device.answer("cuda")
 
 
 @pytest.mark.parametrize(

@@ -182,3 +182,13 @@ def test_checks_are_planned_in_order() -> None:
     made = plan(settings(), facts())
 
     assert list(made.order.values()) == list(range(len(made.checks)))
+
+
+def test_a_cell_that_needs_another_package_as_well_is_not_owed_what_nobody_promised() -> None:
+    """accelerate is there and promised, flash-attn is neither."""
+    machine = facts(
+        "cuda", devices=("9.0", "9.0"), packages=packages(torch="2.13.0", transformers="5.23.0", accelerate="1.15.0")
+    )
+    made = plan(settings(cells="max-memory-gpus-flash-attention-2"), machine)
+
+    assert {"flash-attn is not installed in this environment"} == {why.sentence for why in made.unavailable.values()}

@@ -11,7 +11,9 @@ import pytest
 
 from fixtures import isolation
 from fixtures.isolation import (
+    ALL,
     FACTS,
+    Roles,
     attached,
     pinned,
     pytest_cmdline_main,
@@ -68,6 +70,36 @@ def test_a_worker_that_replaces_a_dead_one_takes_over_its_gpu() -> None:
     assert [0, 1, 2, 1] == [each.workerinput["gpu"] for each in nodes.values()]
 
 
+def test_one_worker_more_sees_all_gpus_where_checks_need_several() -> None:
+    roles = Roles(2, 3, several=True)
+
+    assert [0, 1, ALL] == [roles.take(worker) for worker in ("gw0", "gw1", "gw2")]
+
+
+@pytest.mark.parametrize(("dies", "expected"), [("gw1", 1), ("gw2", ALL)])
+def test_what_a_dead_worker_saw_its_successor_sees(dies: str, expected: int) -> None:
+    roles = Roles(2, 3, several=True)
+    for worker in ("gw0", "gw1", "gw2"):
+        roles.take(worker)
+    roles.leave(dies)
+
+    assert expected == roles.take("gw3")
+
+
+def test_the_successor_of_one_that_saw_all_does_when_the_others_are_gone() -> None:
+    roles = Roles(2, 3, several=True)
+    for worker in ("gw0", "gw1", "gw2"):
+        roles.take(worker)
+    for worker in ("gw0", "gw1", "gw2"):
+        roles.leave(worker)
+
+    assert ALL == roles.take("gw3")
+
+
+def test_a_single_worker_sees_all_gpus_where_checks_need_several() -> None:
+    assert [ALL, 0] == [Roles(2, 1, several=True).take("gw0"), Roles(2, 1).take("gw0")]
+
+
 def test_there_is_one_worker_a_gpu() -> None:
     assert [1, 3] == [workers(facts("cuda", devices=("9.0",) * count)) for count in (1, 3)]
 
@@ -90,7 +122,8 @@ def config(**changes: Any) -> Any:
         "options", {}
     )
     given = {"run_dir": "", "cache": "", "inject": [], "override": [], "ignore_expectations": False, "platform": "auto",
-             "tier": "quick", "cells": "*", "baseline": "", "checkpoint": "", "environment": "", "facts": "", "resume": "", "trust_remote_code": False}  # fmt: skip
+             "tier": "quick", "cells": "*", "baseline": "", "checkpoint": "", "environment": "", "facts": "", "resume": "",
+             "trust_remote_code": False, "shard": "", "durations_from": ""}  # fmt: skip
     return SimpleNamespace(
         option=SimpleNamespace(**options), stash=pytest.Stash(), getoption=given.__getitem__, args=[str(isolation.__file__)],
         invocation_params=SimpleNamespace(dir=Path.cwd(), args=(), plugins=None), InvocationParams=SimpleNamespace,

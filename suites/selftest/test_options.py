@@ -11,6 +11,7 @@ import pytest
 from fixtures.options import ROOT, VARIABLES, Settings, pytest_addoption, pytest_report_header, read
 from fixtures.options import SETTINGS as STASHED
 from matrix.cell import PLATFORMS, TIERS
+from matrix.errors import UserError
 
 
 def parsed(*arguments: str, args: tuple[str, ...] = ("suites/attention",), folder: Path = ROOT) -> Any:
@@ -145,3 +146,8 @@ def test_the_header_prints_every_setting_and_shouts_about_faults() -> None:
     assert [
         "validation: platform auto, tier quick, cells '*', run here, INJECTED FAULTS: mask-dropped"
     ] == pytest_report_header(config)
+
+
+def test_durations_without_shards_are_refused() -> None:
+    with pytest.raises(UserError, match=r"^--durations-from is 'r' without --shard, whose parts it balances: say --shard=K/N$"):
+        settings("--durations-from=r")

@@ -36,7 +36,8 @@ def fake_torch(
     return SimpleNamespace(
         __version__="2.13.0", version=SimpleNamespace(cuda=cuda, hip=hip), ones=lambda *shape, device: Ones(),
         cuda=SimpleNamespace(init=init, is_available=lambda: devices > 0, device_count=lambda: devices,
-                             get_device_properties=lambda index: properties),
+                             get_device_properties=lambda index: properties,
+                             can_device_access_peer=lambda a, b: True),
         backends=SimpleNamespace(cudnn=SimpleNamespace(version=lambda: 91002),
                                  cpu=SimpleNamespace(get_cpu_capability=lambda: "AVX2")),
     )  # fmt: skip

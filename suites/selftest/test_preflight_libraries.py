@@ -49,10 +49,11 @@ def test_promised_packages_are_imported_in_both_orders(monkeypatch: pytest.Monke
     started: dict[str, tuple[str, ...]] = {}
     monkeypatch.setattr(preflight, "Child", lambda module, *order: order)
     monkeypatch.setattr(preflight, "installed", lambda name: name != "optimum-onnx")
-    started = preflight._importing(["torch", "transformers", "bitsandbytes", "optimum-onnx"])  # type: ignore[assignment]
+    started = preflight._importing(["torch", "transformers", "bitsandbytes", "optimum-onnx"], "cuda")  # type: ignore[assignment]
 
     assert {
-        "imports, torch first": ("torch", "bitsandbytes"), "imports, torch last": ("bitsandbytes", "transformers", "torch"),
+        "imports, torch first": ("cuda", "torch", "bitsandbytes"),
+        "imports, torch last": ("cuda", "bitsandbytes", "transformers", "torch"),
     } == started  # fmt: skip
 
 
@@ -64,6 +65,18 @@ def test_a_package_that_is_imported_here_is_not_imported_again_by_its_check(
     actual = preflight._with_imports(facts(packages=packages(accelerate="1", torch="2")), {"a": done})
 
     assert ("yes", None) == (actual.packages["accelerate"].get("imported"), actual.packages["torch"].get("imported"))
+
+
+def test_what_preflight_learned_of_a_native_library_is_kept_for_its_check(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A library that cannot be used does not break the environment: it is the import check that fails, and what needs it."""
+    said = BEGUN + "say(name='accelerate', ok=True, said='', native='no kernels', seconds=1)"
+    done = child(monkeypatch, tmp_path, said)
+    looks = list(preflight._of_imports({"a": done}))
+    actual = preflight._with_imports(facts(packages=packages(accelerate="1")), {"a": done}).packages["accelerate"]
+
+    assert ([True], "", "no kernels") == ([look.ok for look in looks], actual["error"], actual["native"])
 
 
 @pytest.mark.parametrize(

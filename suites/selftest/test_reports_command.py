@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_written_exits_with_2(good: Path, tmp_path: Path) 
 @pytest.mark.parametrize("pages", [["show"], ["compare"]])
 def test_every_format_is_written(good: Path, tmp_path: Path, pages: list[str]) -> None:
     runs = [good] if pages == ["show"] else [good, good]
-    files = {name: tmp_path / f"page.{name}" for name in ("markdown", "junit", "json")}
+    files = {name: tmp_path / f"page.{name}" for name in ("markdown", "html", "junit", "json")}
     command(*pages, *runs, *(part for name, path in files.items() for part in (f"--{name}", path)))
 
     ElementTree.parse(files["junit"])

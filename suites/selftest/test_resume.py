@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 
 from fixtures.options import SETTINGS, Settings, read
-from fixtures.resume import continues, pytest_collection_modifyitems, pytest_configure_node
+from fixtures.preflight import Look
+from fixtures.readiness import READINESS, Readiness
+from fixtures.resume import continues, pytest_collection_modifyitems, pytest_configure, pytest_configure_node
 from matrix.errors import UserError
 from reports.recorder import PLANNED
 from reports.run import Run
+from reports.shard import Shard
 from reports.store import RECORDS, SPOILT, RunWriter, read_run
 from suites.selftest.examples import record, run, written
 from suites.selftest.nested import ROOT
-from suites.selftest.samples import check
+from suites.selftest.samples import check, facts
 from suites.selftest.test_options import parsed
 from suites.selftest.test_recorder import CHECK, finished, loaded, planned, report
 
@@ -43,8 +46,11 @@ def ended_early(folder: Path, *kept: str, plan: tuple[str, ...] = ("first", "sec
     ("header", "known", "environment", "expected"),
     [
         ({}, (FIRST.id, SECOND.id, "more"), ENVIRONMENT, None),
+        ({"planned": ("environment/machine/any/cuda::preflight", FIRST.id)}, (FIRST.id,), ENVIRONMENT, None),
         ({}, (FIRST.id, SECOND.id), ENVIRONMENT | {"host": {"cores": 64}}, None),
         ({"planned": ()}, (), ENVIRONMENT, "it ended before it had planned anything: start a new run"),
+        ({"planned": ("environment/machine/any/cuda::preflight",)}, (), ENVIRONMENT,
+         "it ended before it had planned anything: start a new run"),
         ({}, (FIRST.id,), ENVIRONMENT, f"1 of its checks are no longer planned, such as {SECOND.id}: start a new run"),
         ({}, (FIRST.id, SECOND.id), {"libraries": {"torch": {"version": "2.13"}}, "host": {"cores": 2}},
          "the environment changed (libraries.torch.version: 2.11 -> 2.13): one run is of one environment, start a new one"),
@@ -63,6 +69,18 @@ def test_a_run_goes_on_where_its_checks_and_its_environment_are_the_same(
     assert f"--resume {earlier.folder}: {expected}" == str(raised.value)
 
 
+def test_a_machine_that_is_not_ready_says_so_instead(tmp_path: Path) -> None:
+    """It plans nothing, which is no reason to call a run's checks out of date."""
+    session = config()
+    session.stash[PLANNED] = planned(tmp_path / "unused", resumed=ended_early(tmp_path / "r1", "first"))
+    with pytest.raises(pytest.UsageError, match="no longer planned"):
+        pytest_configure(session)
+    broken = Look(name="import of torch", ok=False, said="ImportError", outcome="import_failed")
+    session.stash[READINESS] = Readiness(facts=facts(), looks=(broken,), seconds=0.0)
+
+    pytest_configure(session)
+
+
 # settings
 
 
@@ -73,6 +91,14 @@ def test_a_run_goes_on_with_the_settings_that_it_was_made_with(tmp_path: Path) -
     assert ("cpu", "full", "sdpa", ("mask-dropped",), folder, folder) == (
         actual.platform, actual.tier, actual.cells, actual.inject, actual.run_dir, actual.resume,
     )  # fmt: skip
+
+
+def test_a_shard_goes_on_as_that_shard(tmp_path: Path) -> None:
+    folder = written(tmp_path / "r1", FIRST, tier="full", cells="sdpa", shard=Shard(number=2, of=3, plan=(FIRST.id,)))
+
+    assert "2/3" == read(parsed(f"--resume={folder}")).shard == read(parsed(f"--resume={folder}", "--shard=2/3")).shard
+    with pytest.raises(UserError, match="--shard is '1/3', the run was made with '2/3': leave it out"):
+        read(parsed(f"--resume={folder}", "--shard=1/3"))
 
 
 @pytest.mark.parametrize(
@@ -218,6 +244,9 @@ def test_a_run_that_was_ended_is_valid_incomplete_and_can_be_resumed(tmp_path: P
     while time.monotonic() < deadline and not _hangs(folder):
         time.sleep(0.1)
     process.send_signal(number)
+    if number == signal.SIGTERM:  # and once more, as `timeout` does
+        time.sleep(0.05)
+        process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     interrupted = read_run(folder)
     _forget_the_fault(folder)
@@ -226,6 +255,7 @@ def test_a_run_that_was_ended_is_valid_incomplete_and_can_be_resumed(tmp_path: P
 
     assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else pytest.ExitCode.INTERRUPTED)
     assert said in output
+    assert number == signal.SIGKILL or "planned and never run" in output
     assert not interrupted.header.complete
     assert hangs in interrupted.missing
     assert (0, True, ()) == (done.returncode, resumed.whole, resumed.superseded), done.stdout

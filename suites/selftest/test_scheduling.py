@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fixtures.isolation import ALL
 from fixtures.scheduling import by_reference, running, scope
 from matrix.expand import checks
 from matrix.load import load_matrix
@@ -16,11 +17,12 @@ GPT2 = ["a.py::b[sdpa/gpt2-tiny/bf16/cpu:correct:short]"]
 
 
 class Worker:
-    """A worker that keeps what it is sent."""
+    """A worker that keeps what it is sent; ``gpu`` is the one that it sees."""
 
     shutting_down = False
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, gpu: int = 0) -> None:
+        self.workerinput = {"gpu": gpu}
         self.gateway = SimpleNamespace(id=name, spec=SimpleNamespace())
         self.config = SimpleNamespace(rootpath=None)
         self.sent: list[int] = []
@@ -32,16 +34,16 @@ class Worker:
         self.shutting_down = True
 
 
-def scheduled(*workers: Worker) -> Any:
+def scheduled(*workers: Worker, collected: tuple[str, ...] = (*LLAMA, *GPT2), several: frozenset[str] = frozenset()) -> Any:
     """A scheduler that has handed out every check there is."""
     config: Any = SimpleNamespace(
         getvalue=lambda name: ["popen"] * len(workers), hook=SimpleNamespace(),
         option=SimpleNamespace(loadscopereorder=False), rootpath=None,
     )  # fmt: skip
-    scheduler = by_reference(config, None)
+    scheduler = by_reference(config, None, several=several)
     for worker in workers:
         scheduler.add_node(worker)
-        scheduler.add_node_collection(worker, [*LLAMA, *GPT2])
+        scheduler.add_node_collection(worker, list(collected))
     scheduler.schedule()
     return scheduler
 
@@ -110,3 +112,64 @@ def test_a_worker_that_ends_with_nothing_left_died_in_no_check() -> None:
     scheduler.mark_test_complete(second, 3)
 
     assert scheduler.remove_node(second) is None
+
+
+# checks that need several GPUs
+
+SPLIT = tuple(f"a.py::b[device-map-auto-sdpa/llama-tiny/bf16/cuda:same:{subject}]" for subject in ("short", "long", "decode"))
+SEVERAL = frozenset(f"device-map-auto-sdpa/llama-tiny/bf16/cuda::same[{subject}]" for subject in ("short", "long", "decode"))
+BOTH = (*SPLIT, *LLAMA, *GPT2)
+
+
+def done(scheduler: Any, worker: Worker) -> None:
+    """A worker has ended all that it was sent, and what it was sent in the meantime."""
+    for index in worker.sent:  # which grows
+        scheduler.mark_test_complete(worker, index)
+
+
+def test_checks_for_several_gpus_wait_for_those_for_one() -> None:
+    first, second, whole = Worker("gw0"), Worker("gw1", 1), Worker("gw2", ALL)
+    scheduler = scheduled(first, second, whole, collected=BOTH, several=SEVERAL)
+    done(scheduler, first)
+    before = list(whole.sent)
+    done(scheduler, second)
+
+    assert ([3, 4, 5], [6], [], [0, 1, 2]) == (first.sent, second.sent, before, whole.sent)
+
+
+def test_a_worker_with_one_gpu_never_gets_a_check_for_several() -> None:
+    first, whole = Worker("gw0"), Worker("gw2", ALL)
+    scheduler = scheduled(first, whole, collected=BOTH, several=SEVERAL)
+    done(scheduler, first)
+    done(scheduler, whole)
+
+    assert ([3, 4, 5, 6], [0, 1, 2]) == (sorted(first.sent), whole.sent)
+    assert (True, True) == (first.shutting_down, whole.shutting_down)
+
+
+def test_the_death_of_the_last_worker_with_one_gpu_lets_the_others_begin() -> None:
+    first, whole = Worker("gw0"), Worker("gw2", ALL)
+    scheduler = scheduled(first, whole, collected=(*SPLIT, *GPT2), several=SEVERAL)
+    scheduler.remove_node(first)
+
+    assert [0, 1, 2] == whole.sent
+
+
+def test_an_only_worker_gets_everything_and_several_gpus_last() -> None:
+    only = Worker("gw0", ALL)
+    scheduler = scheduled(only, collected=BOTH, several=SEVERAL)
+    done(scheduler, only)
+
+    assert [3, 4, 5, 6, 0, 1, 2] == only.sent
+
+
+def test_a_worker_goes_on_with_the_model_whose_references_it_made() -> None:
+    """Others are taken up by whoever has nothing of them."""
+    names = [f"a.py::b[sdpa/{model}/{dtype}/cuda:correct:{index}]" for model in ("llama", "gpt2")
+             for dtype in ("fp32", "bf16") for index in range(3)]  # fmt: skip
+    first, second = Worker("gw0"), Worker("gw1", 1)
+    scheduler = scheduled(first, second, collected=tuple(names))
+    scheduler.mark_test_complete(second, 6)
+    scheduler.mark_test_complete(first, 0)
+
+    assert ([0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]) == (first.sent, second.sent)

@@ -152,6 +152,7 @@ def test_a_crash_that_is_not_known_is_a_failure(tmp_path: Path, changes: dict[st
         (RUNNING, f"[gw0] {check().id}: its process was ended by SIGSEGV (Segmentation fault) in its call"),
         (Note(state="retired", nodeid=NODE, why="memory ran out in it"), f"[gw0] {check().id}: retires, memory ran out in it"),
         (Note(state="starting"), "[gw0] starting: its process was ended by SIGSEGV"),
+        (Note(state="waiting"), "[gw0] waiting: its process was ended by SIGSEGV"),
     ],
 )
 def test_the_end_of_a_worker_is_said_as_it_happens(tmp_path: Path, note: Note, expected: str) -> None:
@@ -222,6 +223,7 @@ def ward(folder: Path, note: Note, started: float = 0.0, process: Any = None) ->
         (RUNNING, 5.0 + PATIENCE + 0.1, True),
         (Note(state="running", nodeid=NODE, limit=0.0), 1e9, False),
         (Note(state="idle", nodeid=NODE), 1e9, False),
+        (Note(state="waiting"), 1e9, False),
         (Note(state="starting"), STARTING - 1, False),
         (Note(state="starting"), STARTING + 1, True),
     ],

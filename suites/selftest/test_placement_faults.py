@@ -1,0 +1,78 @@
+"""Each fault of a placed model turns the suite red, where it should and in the words that a user needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fixtures.faults import FAULTS
+from suites.selftest.nested import ROOT, Nested, validate
+
+SPLIT, COPIES = "max-memory-cpu-disk-sdpa/gpt2-tiny/bf16/cpu::", "copies/gpu-pairs/fp32/cpu::"
+# fault -> a check that must fail, and words that its sentence must hold
+CAUGHT = {
+    "placement-layer-spilled": (
+        "device-map-one-sdpa/llama-deep-tiny/bf16/cpu::placed",
+        "device was promised, and the map uses cpu: model.embed_tokens (163,840 bytes)",
+    ),
+    "placement-map-ignored": (f"{SPLIT}placed", "cpu, disk was promised, and the map uses cpu: the model (2,797,568 bytes)"),
+    "placement-gpu-unavailable": (f"{SPLIT}placed", "the library only logged: Device 99 is not available"),
+    "placement-border-truncated": (f"{SPLIT}same[left-padding]", "tokens differ from the whole model's, first row 0"),
+    "placement-stale-row": (f"{SPLIT}same[decode]", "3 of 34 tokens differ from the whole model's, first row 0, position 31"),
+    "placement-head-untied": (f"{SPLIT}placed", "tied tensors are 2 tensors, their bytes are held twice"),
+    "placement-copy-corrupted": (f"{COPIES}calls[direct]", "cpu -> cpu, direct, 262,148 bytes: 1 of 65537 words"),
+}
+# ... and other checks that the same run must fail, each for itself.
+BESIDES = {
+    "placement-border-truncated": f"{SPLIT}inputs",
+    "placement-stale-row": f"{SPLIT}same[generate]",
+    "placement-copy-corrupted": f"{COPIES}calls[streams]",
+}
+
+
+@pytest.fixture(scope="session")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The facts of this machine as the CPU platform, probed once for all nested runs."""
+    path = tmp_path_factory.mktemp("facts") / "facts.json"
+    path.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
+    return path
+
+
+def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:
+    return validate(folder, facts, "--cells", cells, *arguments, str(ROOT / "suites" / "placement"))
+
+
+def test_a_correct_library_is_not_found_wrong(tmp_path: Path, facts: Path) -> None:
+    """Tied weights, experts and many layers, with a part of each on disk; and the copies."""
+    clean = nested(tmp_path, facts, "(max-memory-cpu-disk-sdpa or device-map-one-sdpa or copies) and not fp16")
+
+    assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
+
+
+@pytest.mark.parametrize("fault", CAUGHT)
+def test_fault_of_a_placement_is_found(fault: str, tmp_path: Path, facts: Path) -> None:
+    check, words = CAUGHT[fault]
+
+    broken = nested(tmp_path, facts, " and ".join(check.split("/")[:3]), "--inject", fault)
+
+    assert broken.run is not None, broken.output
+    assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
+    assert words in broken.run.records[check].message
+    if fault in BESIDES:
+        assert "failed" == broken.run.records[BESIDES[fault]].outcome
+
+
+def test_a_hook_that_never_returns_ends_its_own_check_alone(tmp_path: Path, facts: Path) -> None:
+    """The same workload of a model without such hooks, in the same process, and where its weights are, are not touched."""
+    cells = "(max-memory-cpu-disk-sdpa or device-map-one-sdpa) and llama-deep-tiny and bf16"
+    hung = nested(tmp_path, facts, cells, "--inject=placement-hook-hangs", "--timeout=8", "-k", "generate or placed")
+
+    assert {"max-memory-cpu-disk-sdpa/llama-deep-tiny/bf16/cpu::same[generate]"} == hung.ended("timed_out")
+    assert 3 == len(hung.ended("passed"))
+
+
+def test_every_fault_of_placements_is_tried() -> None:
+    assert {name for name in FAULTS if name.startswith("placement-")} == {*CAUGHT, "placement-hook-hangs"}

@@ -1,0 +1,240 @@
+"""Maps over several GPUs, planned by the library on models without weights, and what is found wrong with a placement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fixtures.builders.bitsandbytes import quantization_config
+from fixtures.builders.placement import method_in
+from fixtures.checkpoints import materialize
+from fixtures.placement.asked import Asked, as_promised, asked_of, place_of
+from fixtures.placement.judgement import of_limits, of_log, of_map, of_residents, of_ties
+from fixtures.placement.plan import (
+    Skeleton,
+    device_map,
+    empty,
+    max_memory,
+    promised_place,
+    skeleton_of,
+    split_blocks,
+)
+from fixtures.placement.residence import LOST, Resident, bytes_by_place
+from fixtures.quantization.method import Method
+from matrix.cell import Cell
+from matrix.errors import UserError
+from matrix.expand import cells
+from matrix.load import load_matrix
+from suites.selftest.samples import configuration
+
+MATRIX = load_matrix()
+PLACED = [
+    cell for cell in cells(MATRIX, "cuda", "full")
+    if cell.configuration.combined[-1:] in {("sdpa",), ("bnb-int8",), ("bnb-nf4",)} and cell.dtype == "bf16"
+    and not cell.configuration.refusals
+]  # fmt: skip
+PLENTY = {0: 10**11, 1: 10**11, "cpu": 10**11}
+
+
+def quantizer(model: Any, method: Method | None) -> Any:
+    """What transformers quantizes a model with, its layers already those of bitsandbytes; None without a method."""
+    if method is None:
+        return None
+    import torch
+    from transformers.quantizers.auto import AutoHfQuantizer
+
+    made = AutoHfQuantizer.from_config(quantization_config(method, torch.bfloat16), pre_quantized=False)
+    made.preprocess_model(model=model, dtype=torch.bfloat16, device_map="auto", checkpoint_files=None, use_kernels=False)
+    return made
+
+
+@pytest.fixture(scope="module")
+def bones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A model without weights, its quantizer (None without one) and its skeleton."""
+    folder, kept = tmp_path_factory.mktemp("checkpoints"), {}
+
+    def made(cell: Cell) -> tuple[Any, Any, Skeleton]:
+        key = cell.model.name, cell.configuration.combined[-1]
+        if key not in kept:
+            model, method = empty(cell, materialize(cell.model, folder)), method_in(cell)
+            skeleton = skeleton_of(model, method)
+            kept[key] = model, quantizer(model, method), skeleton
+        return kept[key]
+
+    yield made
+
+
+@pytest.mark.parametrize("cell", PLACED, ids=lambda cell: cell.id)
+def test_the_library_plans_what_the_configuration_promises(cell: Cell, bones: Any) -> None:
+    """Over two GPUs that are not here, as transformers would before it loads a weight; nothing is torn or beyond its limit."""
+    from transformers.integrations.accelerate import _get_device_map
+
+    model, quantizes, skeleton = bones(cell)
+    asked = asked_of(cell.configuration)
+    given, limits = device_map(asked, skeleton, "cuda"), max_memory(asked, skeleton, quantized=quantizes is not None)
+    map = given if isinstance(given, dict) else _get_device_map(model, given, dict(limits or PLENTY), quantizes)
+    held: dict[Any, int] = {}
+    for name, size in skeleton.sizes.items():
+        place = promised_place(name, map)
+        held[place] = held.get(place, 0) + size
+
+    assert [] == [str(finding) for finding in (*of_map(map, skeleton, asked.uses, "cuda"), *of_limits(held, limits or {}))]
+
+
+def test_alternating_blocks_cross_a_border_at_every_step(bones: Any) -> None:
+    *_, skeleton = bones(next(cell for cell in PLACED if cell.model.name == "llama-deep-tiny"))
+    map = device_map(Asked(device_map="alternating", uses=("gpus",), room={}), skeleton, "cuda")
+
+    assert [0, 1, 0, 1, 0, 1] == [map[block] for block in skeleton.blocks]
+
+
+def test_a_tied_head_stays_with_its_embedding(bones: Any) -> None:
+    *_, skeleton = bones(next(cell for cell in PLACED if cell.model.name == "gpt2-tiny"))
+    map = device_map(Asked(device_map="halves", uses=("gpus",), room={}), skeleton, "cuda")
+
+    assert (0, 0, 1) == (map["transformer.wte"], map["lm_head"], map["transformer.ln_f"])
+
+
+def test_room_is_a_share_of_the_model_and_of_what_is_kept_for_the_largest_module() -> None:
+    skeleton = Skeleton(sizes={"a.weight": 100, "b.weight": 300}, ties=(), blocks=("b",), modules=("a", "b"))
+    asked = Asked(device_map="auto", uses=("gpus",), room={0: 0.5, 1: 0.5, "cpu": 0.5})
+
+    assert {0: 500, 1: 200, "cpu": 500} == max_memory(asked, skeleton, quantized=False)
+
+
+# words
+
+
+@pytest.mark.parametrize(
+    ("uses", "found", "platform", "expected"),
+    [
+        (("gpus",), {0, 1}, "cuda", True), (("gpus",), {0}, "cuda", False), (("gpus",), {0, 1, "cpu"}, "cuda", False),
+        (("gpus",), {0, 1, 2, 3}, "cuda", True), (("other-gpus",), {1}, "cuda", True), (("other-gpus",), {0, 1}, "cuda", False),
+        (("gpu",), {0}, "cuda", True), (("gpu",), {1}, "cuda", False), (("gpu", "cpu"), {0, "cpu"}, "cuda", True),
+        (("gpu", "cpu"), {0, "cpu", "disk"}, "cuda", False), (("gpu", "cpu", "disk"), {0, "disk"}, "cuda", False),
+        (("device",), {0}, "rocm", True), (("device",), {0, 1}, "rocm", False), (("device",), {"cpu"}, "cpu", True),
+        (("device",), {"cpu", "disk"}, "cpu", False), (("cpu", "disk"), {"cpu", "disk"}, "cpu", True),
+        (("cpu", "disk"), {"cpu"}, "cpu", False),
+    ],
+)  # fmt: skip
+def test_exactly_the_promised_places_are_used(uses: tuple[str, ...], found: set[Any], platform: str, expected: bool) -> None:
+    assert expected == as_promised(uses, found, platform)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("cuda:1", 1), ("0", 0), (2, 2), ("cuda", 0), ("cpu", "cpu"), ("disk", "disk")])
+def test_a_place_is_written_as_accelerate_writes_it(name: object, expected: object) -> None:
+    assert expected == place_of(name)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"device_map": "everywhere", "uses": ["gpus"]}, "options.device_map is 'everywhere', accepted: auto, balanced"),
+        ({"device_map": "auto"}, "options.uses is"),
+        ({"device_map": "auto", "uses": ["gpus"], "rooms": {}}, "options.rooms is unknown"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        asked_of(configuration("spread", options={"placement": options}))
+
+
+def test_a_map_promises_a_tensor_the_place_of_the_longest_name_that_holds_it() -> None:
+    map = {"": 0, "model.layers.1": 1, "model.layers.10": "cpu"}
+    tensors = ("model.embed.weight", "model.layers.1.w", "model.layers.10.w")
+
+    assert [0, 1, "cpu"] == [promised_place(name, map) for name in tensors]
+
+
+# findings
+
+BONES = Skeleton(
+    sizes={"embed.weight": 10, "layers.0.w": 100, "layers.1.w": 100, "head.weight": 10}, ties=(),
+    blocks=("layers.0", "layers.1"), modules=("embed", "layers.0", "layers.1", "head"),
+)  # fmt: skip
+HALVES = {"embed": 0, "layers.0": 0, "layers.1": 1, "head": 1}
+
+
+def resident(name: str, place: Any, storage: int = 0, **changes: Any) -> Resident:
+    return replace(Resident(name=name, place=place, bytes=10, buffer=False, storage=storage or hash(name)), **changes)
+
+
+def test_a_spilled_layer_is_named_with_its_size() -> None:
+    (finding,) = of_map(HALVES | {"layers.1": "cpu"}, BONES, ("gpus",), "cuda")
+
+    assert "spilled" == finding.code
+    assert "cpu: layers.1 (100 bytes), 100 bytes in all" in str(finding)
+
+
+def test_a_block_on_two_devices_is_found() -> None:
+    torn = {"embed": 0, "layers.0": 0, "layers.1.attention": 0, "layers.1.mlp": 1, "head": 1}
+
+    assert (["layers.1"], ["torn-block"]) == (
+        split_blocks(torn, BONES.blocks), [finding.code for finding in of_map(torn, BONES, ("gpus",), "cuda")]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [(1, "layers.0.w (10 bytes on GPU 1), promised gpu-0"), (LOST, "its values nowhere"), ("cpu", "on the CPU")],
+)
+def test_a_tensor_elsewhere_than_the_map_says_is_found(place: Any, words: str) -> None:
+    (finding,) = of_residents([resident("embed.weight", 0), resident("layers.0.w", place)], HALVES)
+
+    assert words in str(finding)
+
+
+def test_buffers_of_what_is_offloaded_stay_where_it_is_computed() -> None:
+    map = {"embed": 0, "layers": "cpu"}
+
+    assert [] == list(of_residents([resident("layers.0.rotary", 0, buffer=True), resident("layers.0.w", "cpu")], map))
+    assert ["stray-tensors"] == [finding.code for finding in of_residents([resident("layers.0.rotary", 1, buffer=True)], map)]
+
+
+def test_weights_beyond_max_memory_are_found() -> None:
+    held = bytes_by_place([resident("a", 0), resident("b", 0), resident("tied", 0, storage=hash("a"))])
+
+    assert ({0: 20}, "gpu-0 holds 20 bytes of weights, max_memory allows 19") == (held, str(next(of_limits(held, {0: 19}))))
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (resident("head", 0, storage=7), []),
+        (resident("head", 0, storage=8), ["untied"]),
+        (resident("head", 1, storage=8), []),  # on another device it cannot be the same tensor
+    ],
+)
+def test_a_tied_tensor_is_one_on_each_device(head: Resident, expected: list[str]) -> None:
+    found = of_ties([resident("embed", 0, storage=7), head], [("embed", "head")])
+
+    assert expected == [finding.code for finding in found]
+
+
+@pytest.mark.parametrize(
+    ("said", "used", "expected"),
+    [
+        ("Device 5 is not available, available devices are [0, 1]", {0, 1}, ["unavailable-gpu"]),
+        ("Device 1 seems unavailable, Proceeding to check subsequent devices.", {0}, ["unavailable-gpu"]),
+        ("Tied parameters are on different devices: {'a': 0, 'b': 1}. ", {0, 1}, ["tied-apart"]),
+        ("Some parameters are on the meta device because they were offloaded to the cpu.", {0, "cpu"}, []),
+        (
+            "Based on the current allocation process, no modules could be assigned to the following devices due to "
+            "insufficient memory:\n  - 1: 100 bytes required\nThese minimum requirements", {0, 1}, ["too-little-memory"],
+        ),
+        (
+            "Based on the current allocation process, no modules could be assigned to the following devices due to "
+            "insufficient memory:\n  - 0: 100 bytes required\nThese minimum requirements", {1}, [],
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_library_only_logs_is_a_finding(said: str, used: set[Any], expected: list[str]) -> None:
+    assert expected == [finding.code for finding in of_log([said], used)]
+
+
+def test_a_family_is_asked_of_models_that_are_made_for_it() -> None:
+    """Tied weights, a mixture of experts, and more layers than GPUs; nothing of it on a model of two layers by accident."""
+    assert {"llama-deep-tiny", "gpt2-tiny", "mixtral-deep-tiny"} == {cell.model.name for cell in PLACED}
