@@ -33,6 +33,11 @@ class Environment:
     axes: tuple[str, ...] = ()
     stack: str = ""
 
+    @property
+    def varied(self) -> bool:
+        """Whether it is a stack in other releases than its own."""
+        return self.stack not in ("", self.name)
+
     def instead(self, requirements: tuple[str, ...]) -> tuple[str, ...]:
         """Its packages with some requirements in the place of its own for the same project; others are added."""
         given = {project(requirement): requirement for requirement in requirements}
