@@ -23,6 +23,9 @@ class Runner(Protocol):
     def folder(self) -> Path:
         """Where it records."""
 
+    def build(self, name: str, stack: Stack) -> None:
+        """See :class:`matrix.validate.Job`."""
+
     def run(self, name: str, stack: Stack, extra: Sequence[str] = ()) -> Path:
         """See :class:`matrix.validate.Job`."""
 
@@ -41,6 +44,7 @@ class Search:
         name = f"bisect-{stack.name}"
         folder = self.runner.folder / name
         if not (folder / "run.json").is_file():
+            self.runner.build(name, stack)
             self.runner.run(name, stack, (f"--cells={cells_of(self.lost)}",))
         found = self.compared(self.before, folder, folder)
         return [id for id in self.lost if id in found]

@@ -22,6 +22,7 @@ from matrix.requirement import Requirement, project
 from matrix.work_folder import work_folder
 
 SECONDS = 600
+MOST = 600  # characters of a message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +117,15 @@ def releases(name: str, after: str, until: str, source: Source) -> list[str]:
 
 
 def complaint(said: str) -> str:
-    """The words by which pip gave up, on one line; what it tried before is left out."""
-    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", said).splitlines()]
+    """The words by which pip, or uv in its place, gave up, on one line; what was tried before is left out."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+    if told_by_uv := re.search(r"^error: (.*(?:\n +\S.*)*)", plain, re.MULTILINE):
+        return " ".join(told_by_uv.group(1).replace(" cause: ", ": ").split()).replace(" :", ":")[:MOST]
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     causes = [line for line in lines if re.search(r" depends on |requested ", line) and not line.startswith("ERROR")]
-    words = [*causes[:4], errors[-1]] if errors and causes else errors[-1:] or [line for line in lines if line][-1:]
-    return "; ".join(words)[:600] or "it said nothing"
+    words = [*causes[:4], errors[-1]] if errors and causes else errors[-1:] or lines[-1:]
+    return "; ".join(words)[:MOST] or "it said nothing"
 
 
 def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -38,18 +38,21 @@ class Job:
     folder: Path
     arguments: tuple[str, ...]
 
-    def run(self, name: str, stack: Stack, extra: Sequence[str] = ()) -> Path:
-        """Build a stack and run the suite in it; the folder of the run.
-
-        Raises:
-            UserError: it cannot be built, or recorded nothing.
-        """
+    def build(self, name: str, stack: Stack) -> None:
+        """Raises UserError: the stack cannot be installed."""
         there, started = stack.folder.is_dir(), time.monotonic()
         tox.build(stack, self.folder / f"{name}-build.log")
-        built = time.monotonic()
-        _say(f"{name:10} {stack.name}: {'found' if there else 'built'} in {built - started:.0f} s ({stack.folder})")
+        _say(f"{name:10} {stack.name}: {'found' if there else 'built'} in {time.monotonic() - started:.0f} s ({stack.folder})")
+
+    def run(self, name: str, stack: Stack, extra: Sequence[str] = ()) -> Path:
+        """Run the suite in a stack that is built; the folder of the run.
+
+        Raises:
+            UserError: nothing was recorded.
+        """
+        started = time.monotonic()
         tox.run_suite(stack, (*self.arguments, *extra), self.folder / name, self.folder / f"{name}.log")
-        _say(f"{'':10} ran in {time.monotonic() - built:.0f} s ({self.folder / name})")
+        _say(f"{name:10} ran in {time.monotonic() - started:.0f} s ({self.folder / name})")
         return self.folder / name
 
 
@@ -94,7 +97,10 @@ def validate(options: argparse.Namespace) -> int:
     if baseline and baseline.name == candidate.name:
         raise UserError(f"candidate and baseline are both {candidate.name}: name another release with --candidate or --against")
     job = Job(folder=_folder(options), arguments=_arguments(options))
-    before = trusted or job.run("baseline", baseline or candidate)
+    if baseline:
+        job.build("baseline", baseline)
+    job.build("candidate", candidate)
+    before = job.run("baseline", baseline) if baseline else Path(str(trusted))
     after = job.run("candidate", candidate)
     status = compare(before, after, job.folder)
     if status == 1 and options.bisect:

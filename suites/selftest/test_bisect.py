@@ -35,6 +35,9 @@ class Runner:
         self.folder = folder
         self.ran: list[str] = []
 
+    def build(self, name: str, stack: Stack) -> None:
+        pass
+
     def run(self, name: str, stack: Stack, extra: Sequence[str] = ()) -> Path:
         self.ran.append(name)
         return self.folder / name

@@ -106,6 +106,20 @@ def test_requirements_that_contradict_each_other_are_told_with_both_sides() -> N
     )
 
 
+def test_what_uv_says_in_pips_place_is_told_as_well() -> None:
+    said = (
+        "cpu-tf5: install_deps> uv pip install a b\n\x1b[31mUsing Python 3.11.7\n"
+        "error: No solution found when resolving dependencies\n  cause: Because a==1 depends on c<1 and you require c==2,\n"
+        "         your requirements are unsatisfiable.\n\x1b[39mcpu-tf5: exit 1 (0.56 seconds)\n  evaluation failed :(\n"
+    )
+    expected = (
+        "No solution found when resolving dependencies: Because a==1 depends on c<1 and you require c==2, your requirements are "
+        "unsatisfiable."
+    )
+
+    assert expected == complaint(said)
+
+
 def test_the_releases_between_two_come_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     pip(monkeypatch, out="transformers (5.23.0)\nAvailable versions: 5.23.0, 5.22.2, 5.22.0, 5.21.1, 5.20.2\n")
 
