@@ -112,12 +112,9 @@ def test_what_uv_says_in_pips_place_is_told_as_well() -> None:
         "error: No solution found when resolving dependencies\n  cause: Because a==1 depends on c<1 and you require c==2,\n"
         "         your requirements are unsatisfiable.\n\x1b[39mcpu-tf5: exit 1 (0.56 seconds)\n  evaluation failed :(\n"
     )
-    expected = (
-        "No solution found when resolving dependencies: Because a==1 depends on c<1 and you require c==2, your requirements are "
-        "unsatisfiable."
-    )
+    expected = "No solution found when resolving dependencies: Because a==1 depends on c<1 and you require c==2,"
 
-    assert expected == complaint(said)
+    assert f"{expected} your requirements are unsatisfiable." == complaint(said)
 
 
 def test_the_releases_between_two_come_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
