@@ -17,7 +17,10 @@ pytest_plugins = [
     "fixtures.limits",
     "fixtures.worker",
     "fixtures.warden",
+    "fixtures.progress",
     "fixtures.quantization.reference",
+    "fixtures.latency.measured",
+    "fixtures.latency.afterwards",
     "fixtures.placement.sameness",
     "fixtures.hypothesis_profiles",
 ]

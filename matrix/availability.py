@@ -101,7 +101,7 @@ def read_facts(text: str) -> Facts:
 def reason(cell: Cell, facts: Facts) -> Reason | None:
     """Why a cell cannot run on a machine, ``None`` when it can."""
     requires = cell.configuration.requires
-    software = _packages(requires, facts) or _releases(requires, facts) or _variables(requires, facts)
+    software = _packages(packages_of(cell), facts) or _releases(requires, facts) or _variables(requires, facts)
     missing = _platform(cell.platform, facts) or software
     return missing or (_devices(requires, facts) if cell.platform != "cpu" else None)
 
@@ -114,8 +114,14 @@ def _platform(platform: str, facts: Facts) -> Reason | None:
     return None
 
 
-def _packages(requires: Requirement, facts: Facts) -> Reason | None:
-    for package in requires.packages:
+def packages_of(cell: Cell) -> tuple[str, ...]:
+    """What must be installed for a cell: for its configuration, and to have its model."""
+    model = cell.model.package
+    return (*cell.configuration.requires.packages, *([model] if model else []))
+
+
+def _packages(packages: tuple[str, ...], facts: Facts) -> Reason | None:
+    for package in packages:
         if not facts.packages.get(package, {}).get("version"):
             return Reason(code="not-installed", sentence=f"{package} is not installed in this environment")
     return None

@@ -16,9 +16,10 @@ from typing import Any, Final
 PLATFORMS: Final = ("cpu", "cuda", "rocm")
 DTYPES: Final = ("fp32", "bf16", "fp16")
 TIERS: Final = ("quick", "full", "headline")
-TASKS: Final = ("causal-lm", "sequence-classification", "call")
+TASKS: Final = ("causal-lm", "sequence-classification", "feature-extraction", "call")
 PADDINGS: Final = ("none", "left", "right")
-SCHEDULES: Final = ("prefill", "alone", "packed", "packed-lengths", "decode", "chunked", "generate")
+SCHEDULES: Final = ("prefill", "alone", "packed", "packed-lengths", "decode", "chunked", "generate", "load")
+TIMED: Final = ("prefill", "alone", "decode", "generate", "load")  # the schedules whose latency can be taken
 CACHES: Final = ("none", "dynamic", "static")
 PHASES: Final = ("prefill", "padded-prefill", "decode")
 INVARIANTS: Final = ("causal", "padded", "batched", "packed", "cached", "chunked", "greedy")
@@ -45,15 +46,23 @@ CALLS: Final[Mapping[str, tuple[str, ...]]] = {
 CHECKS: Final = (
     "builds", "refuses", "correct", "dispatch", "invariant", "switches", "attentions", "calls", "undeclared-dtype",
     "padding-cost", "footprint", "weights", "layers", "stateless", "reloads", "quality", "placed", "same", "inputs",
-    "transfer-cost", "guide", "imports",
+    "transfer-cost", "static-shapes", "pipelines", "memory-growth", "shape-cost", "guide", "latency",
+    "imports", "import-order",
 )  # fmt: skip
+# What a model is for: one whose latency is taken is drawn on the device, is asked nothing else, and has no reference.
+CORRECTNESS: Final = "correctness"
+LATENCY: Final = "latency"
+PURPOSES: Final = (CORRECTNESS, LATENCY)
 # Tokens of the row that is run alone and serves every prefix of it; no workload has a longer row.
 ALONE: Final = 160
 COMPUTE_DTYPE: Final = "compute-dtype"  # one more call, of linear layers that can be told what to compute in
 TRAINED: Final = "llama-trained"  # the architecture of a model that predicts something, so that its quality can be measured
 # What is asked of a model that was saved quantized: fixtures/quantization/reloading.py.
 RELOADS: Final = ("weights", "output", "saved-after-running", "saved-again")
-DERIVED_CHECKS: Final = ("refuses", "imports")  # planned by what is refused or promised, never by name
+# Packages that bring ONNX Runtime; of those that are promised, sessions are made in processes of their own.
+RUNTIMES: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-rocm", "onnxruntime-migraphx")
+PIPELINES: Final = ("optimum", "transformers")  # whose pipeline runs a model of ONNX Runtime
+DERIVED_CHECKS: Final = ("refuses", "imports", "import-order")  # planned by what is refused or promised, never by name
 FEATURES: Final = (
     "causal-mask", "padding-mask", "sliding-window", "attention-softcap", "final-softcap", "attention-scale",
     "grouped-heads", "rotary-base", "positions", "expert-routing", "wide-heads",
@@ -151,7 +160,8 @@ class Configuration:
 class Model:
     """An architecture at a size. ``config`` is what goes into its config.json, in transformers' own names.
 
-    ``configurations`` are globs of those that are asked of it.
+    ``configurations`` are globs of those that are asked of it, ``platforms`` those that it runs on; ``purpose`` is one of
+    :data:`PURPOSES`; ``package`` is the distribution that carries the checkpoint where it is not generated.
     """
 
     name: str
@@ -162,6 +172,9 @@ class Model:
     features: tuple[str, ...]
     config: Mapping[str, Any]
     configurations: tuple[str, ...] = ("*",)
+    package: str = ""
+    purpose: str = CORRECTNESS
+    platforms: tuple[str, ...] = PLATFORMS
 
     @property
     def layers(self) -> int:
@@ -183,7 +196,8 @@ class Workload:
     ``chunks`` the portions in which the prompt is fed. Schedule ``alone`` runs each row in a batch of its own.
     Schedules ``packed`` and ``packed-lengths`` put all rows into one without padding, told apart by positions that start
     again, and by cumulative lengths as well. ``invariant`` names the law that ties the outcome to the same rows run alone,
-    unpadded and uncached; ``configurations`` are globs of those that it is asked of.
+    unpadded and uncached; ``configurations`` are globs of those that it is asked of. A ``timed`` workload has no law: it is
+    asked of models whose purpose is latency, those that ``models`` are globs of.
     """
 
     name: str
@@ -199,6 +213,8 @@ class Workload:
     dtypes: tuple[str, ...]
     invariant: str
     configurations: tuple[str, ...] = ("*",)
+    timed: bool = False
+    models: tuple[str, ...] = ("*",)
 
     @property
     def longest(self) -> int:
@@ -280,9 +296,13 @@ class Check:
 INCIDENTAL: Final = ("checkpoint", "_name_or_path", "transformers_version")
 
 
+# Words, and who is asked.
+UNSAID: Final = ("summary", "tier", "configurations", "models", "purpose", "platforms", "timed", "package")
+
+
 def _defining(record: Model | Workload) -> dict[str, Any]:
     """What defines a record: not its words, not who is asked, and not where it lies."""
-    said = {key: value for key, value in asdict(record).items() if key not in ("summary", "tier", "configurations")}
+    said = {key: value for key, value in asdict(record).items() if key not in UNSAID}
     if "config" in said:
         said["config"] = {key: value for key, value in said["config"].items() if key not in INCIDENTAL}
     return said

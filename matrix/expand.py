@@ -10,8 +10,11 @@ from matrix.cell import (
     ALONE,
     CALLS,
     COMPUTE_DTYPE,
+    LATENCY,
     PHASES,
+    PIPELINES,
     RELOADS,
+    RUNTIMES,
     TIERS,
     TRAINED,
     Cell,
@@ -75,7 +78,7 @@ def checks_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Check]:
         return
     workloads = list(workloads_of(cell, matrix, tier))
     for kind in cell.configuration.checks:
-        if (kind == "calls") != (cell.model.task == "call"):
+        if (kind == "calls") != (cell.model.task == "call") or (kind == LATENCY) != (cell.model.purpose == LATENCY):
             continue
         yield from _EXPANSIONS.get(kind, _once)(cell, kind, workloads)
 
@@ -86,6 +89,8 @@ def workloads_of(cell: Cell, matrix: Matrix, tier: str) -> Iterator[Workload]:
         asked = any(fnmatchcase(workload.name, pattern) for pattern in cell.configuration.workloads)
         fits = cell.model.task in workload.tasks and cell.dtype in workload.dtypes
         fits = fits and any(fnmatchcase(cell.configuration.name, pattern) for pattern in workload.configurations)
+        fits = fits and workload.timed == (cell.model.purpose == LATENCY)
+        fits = fits and any(fnmatchcase(cell.model.name, pattern) for pattern in workload.models)
         if asked and fits and _within(workload.tier, tier):
             yield workload
 
@@ -166,6 +171,12 @@ def _each_workload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator
         yield Check(cell=cell, kind="refuses" if refusal else kind, subject=workload.name, workload=workload, refusal=refusal)
 
 
+def _each_timed(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    for workload in workloads:
+        if not refusal_of(cell, "run", masks=workload.masks(cell.model.window)):
+            yield Check(cell=cell, kind=kind, subject=workload.name, workload=workload)
+
+
 def _each_invariant(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     for workload in workloads:
         alone, own = _masks_alone(cell, workload), workload.masks(cell.model.window)
@@ -193,6 +204,11 @@ def _each_reload(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[C
         yield Check(cell=cell, kind=kind, subject=subject)
 
 
+def _each_pipeline(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
+    for subject in PIPELINES:
+        yield Check(cell=cell, kind=kind, subject=subject)
+
+
 def _once_trained(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     if cell.model.architecture == TRAINED:
         yield Check(cell=cell, kind=kind)
@@ -202,13 +218,14 @@ _EXPANSIONS: dict[str, Callable[[Cell, str, list[Workload]], Iterator[Check]]] =
     "correct": _each_workload, "invariant": _each_invariant, "dispatch": _each_phase,
     "calls": _each_subject, "guide": _each_snippet, "padding-cost": _once_for_language_models,
     "layers": _each_phase, "quality": _once_trained, "reloads": _each_reload,
-    "same": _each_workload,
+    "same": _each_workload, "pipelines": _each_pipeline, LATENCY: _each_timed,
 }  # fmt: skip
 
 
 def _belongs(configuration: Configuration, model: Model, dtype: str, platform: str, tier: str) -> bool:
     return (
         platform in configuration.platforms
+        and platform in model.platforms
         and dtype in configuration.dtypes
         and _within(configuration.dtypes[dtype], tier)
         and _within(model.tier, tier)
@@ -223,10 +240,15 @@ def _within(own: str, asked: str) -> bool:
 
 
 def environment_checks(promises: Iterable[str], platform: str) -> Iterator[Check]:
-    """One check a promised package: it must import. The package stands where a cell has its model."""
+    """One check a promised package: it must import. The package stands where a cell has its model.
+
+    ONNX Runtime must also make its sessions on the promised provider whether or not torch was imported before.
+    """
     for package in promises:
         cell = Cell(configuration=_ENVIRONMENT, model=_package(package), dtype="any", platform=platform)
         yield Check(cell=cell, kind="imports")
+        if package in RUNTIMES:
+            yield Check(cell=cell, kind="import-order")
 
 
 def _package(name: str) -> Model:

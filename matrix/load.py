@@ -13,6 +13,7 @@ from matrix.cell import (
     CACHES,
     CALLS,
     CHECKS,
+    CORRECTNESS,
     DERIVED_CHECKS,
     DTYPES,
     FEATURES,
@@ -20,9 +21,11 @@ from matrix.cell import (
     PADDINGS,
     PHASES,
     PLATFORMS,
+    PURPOSES,
     SCHEDULES,
     TASKS,
     TIERS,
+    TIMED,
     Condition,
     Configuration,
     Model,
@@ -72,7 +75,9 @@ def load_matrix(folder: Path = FOLDER) -> Matrix:
         _refers(configuration, "quick", configuration.quick, tuple(models), file="models.toml")
         _refers(configuration, "workloads", configuration.workloads, tuple(workloads))
     for key, asked in (*_asked("model", models), *_asked("workload", workloads)):
-        _asks(key, asked, tuple(configurations))
+        _asks(f"{key}.configurations", asked, tuple(configurations), "configurations.toml")
+    for name, workload in workloads.items():
+        _asks(f"workloads.toml: workload.{name}.models", workload.models, tuple(models), "models.toml")
     return Matrix(
         configurations=configurations,
         models=models,
@@ -137,11 +142,12 @@ def _asked(kind: str, records: Mapping[str, Model] | Mapping[str, Workload]) -> 
     yield from ((f"{kind}s.toml: {kind}.{name}", record.configurations) for name, record in records.items())
 
 
-def _asks(where: str, patterns: tuple[str, ...], known: tuple[str, ...]) -> None:
+def _asks(where: str, patterns: tuple[str, ...], known: tuple[str, ...], file: str) -> None:
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in known):
-            raise UserError(f"{where}.configurations holds {pattern!r}, which matches nothing in configurations.toml, "
-                            f"accepted: globs of {', '.join(known)}")  # fmt: skip
+            raise UserError(
+                f"{where} holds {pattern!r}, which matches nothing in {file}, accepted: globs of {', '.join(known)}"
+            )
 
 
 def _named(path: Path, key: str, build: Callable[[str, Table], Record]) -> dict[str, Record]:
@@ -171,6 +177,9 @@ def _model(name: str, table: Table) -> Model:
         features=table.texts("features", (), accepted=FEATURES),
         config=table.mapping("config"),
         configurations=table.texts("configurations", ("*",)),
+        package=table.text("package", ""),
+        purpose=table.text("purpose", CORRECTNESS, accepted=PURPOSES),
+        platforms=table.texts("platforms", PLATFORMS, accepted=PLATFORMS),
     )
     for key in COMMAND_LINE:
         if key in model.config:
@@ -189,6 +198,7 @@ def _positive(value: object) -> bool:
 
 
 def _workload(name: str, table: Table) -> Workload:
+    timed = bool(table.flag("timed"))
     workload = Workload(
         name=name,
         summary=table.text("summary"),
@@ -201,9 +211,17 @@ def _workload(name: str, table: Table) -> Workload:
         cache=table.text("cache", "none", accepted=CACHES),
         tasks=table.texts("tasks", ("causal-lm",), accepted=tuple(task for task in TASKS if task != "call")),
         dtypes=table.texts("dtypes", DTYPES, accepted=DTYPES),
-        invariant=table.text("invariant", accepted=INVARIANTS),
+        invariant="" if timed else table.text("invariant", accepted=INVARIANTS),
         configurations=table.texts("configurations", ("*",)),
+        timed=timed,
+        models=table.texts("models", ("*",)),
     )
+    if workload.schedule == "load" and not timed:
+        raise table.error("schedule", "is 'load', which is for timed = true")
+    if timed and workload.schedule not in TIMED:
+        raise table.error("schedule", f"is {workload.schedule!r}, accepted with timed = true: {', '.join(TIMED)}")
+    if timed and workload.schedule == "decode" and workload.padding != "none":
+        raise table.error("padding", f"is {workload.padding!r}, 'none' is accepted with timed = true and schedule = 'decode'")
     for key, problem in _contradictions(workload):
         raise table.error(key, problem)
     return workload
@@ -285,7 +303,7 @@ def _since(table: Table, known: tuple[str, ...]) -> Since:
     table.done()
     if not re.fullmatch(r"\d+(\.\d+)*", since.release):
         raise table.error("release", f"is {since.release!r}, a release such as '4.53' is accepted")
-    _asks(f"configurations.toml: {table.where}", since.configurations, known)
+    _asks(f"configurations.toml: {table.where}.configurations", since.configurations, known, "configurations.toml")
     return since
 
 

@@ -1,4 +1,4 @@
-"""``python -m reports show RUN``, ``compare BASELINE CANDIDATE``, ``quantization RUN`` and ``placement RUN``."""
+"""``python -m reports``: a table of commands, and what each of them prints and writes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from matrix.errors import UserError
-from reports import fleet, merge
+from reports import ab, fleet, merge
 from reports.compare import compare, exit_code
 from reports.document import reason
+from reports.formats import FORMATS, Format
+from reports.history import LAST, read_history
 from reports.render import fleet as of_fleet
-from reports.render import html, json, junit, markdown, placement, quantization, terminal
+from reports.render import html, onnxruntime, placement, quantization, speedup, terminal, trend, trend_plot, trials
 from reports.render.text import plain
+from reports.reproducer import case, issue, script
 from reports.run import Run
 from reports.store import latest, read_run
 from reports.summary import judge
 from reports.thresholds import load_thresholds
+from reports.trend import find
 
 ROOT: Final = Path("runs")
 WIDEST: Final = 160
@@ -58,6 +62,18 @@ def _parser() -> argparse.ArgumentParser:
         "--fail-on-inconclusive", action="store_true", help="exit with 3 where evidence is too thin for a verdict"
     )
     both.set_defaults(command=_compare)
+    turns = ab.add(commands, EXITS)
+    turns.add_argument("--fail-on-inconclusive", action="store_true", help="exit with 3 where evidence is too thin")
+    turns.set_defaults(command=_ab)
+    tried = commands.add_parser("trials", help="how well changes of latency are told, from the runs of a folder")
+    tried.add_argument("folder", metavar="FOLDER", type=Path, help="as given to python -m fixtures.latency.trials")
+    tried.set_defaults(command=_trials)
+    plots = commands.add_parser("speedup", help="the guide's figures: speed-up over eager attention, drawn from one run")
+    plots.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    plots.add_argument(
+        "--to", metavar="DIR", type=Path, default=None, help="also draw the figures into this folder (matplotlib)"
+    )
+    plots.set_defaults(command=_speedup)
     sizes = commands.add_parser("quantization", help="size, error and quality of the quantized configurations of one run")
     sizes.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
     sizes.add_argument(
@@ -80,45 +96,91 @@ def _parser() -> argparse.ArgumentParser:
     places = commands.add_parser("placement", help="where the placed models of one run are, and what copies cost them")
     places.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
     places.set_defaults(command=_placement)
-    for command in (show, both):
-        for name in ("markdown", "html", "junit", "json"):
-            command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {name} to file F")
+    asked = commands.add_parser("issue", help="a script for a library's maintainers that shows what a check found")
+    asked.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    asked.add_argument("name", metavar="CELL", help="a cell, whose worst check is taken, or a check")
+    asked.add_argument("--markdown", metavar="F", type=Path, help="also write the text of an issue, with the script, to file F")
+    asked.set_defaults(command=_issue)
+    many = commands.add_parser("trend", help="what changed over many runs, which had it first, and what was new in it")
+    many.add_argument("store", metavar="STORE", type=Path, help="folder below which runs were recorded, such as ./runs")
+    many.add_argument(
+        "--last", metavar="N", type=_count, default=LAST, help="how many runs, the latest, to look at (default: %(default)s)"
+    )
+    many.add_argument("--plot", metavar="F", type=Path, help="also draw it, into an svg, png or pdf file F (matplotlib)")
+    many.add_argument("--markdown", metavar="F", type=Path, help="also write markdown to file F")
+    many.add_argument("--json", metavar="F", type=Path, help="also write json to file F")
+    many.set_defaults(command=_trend)
+    many.add_argument("--all", action="store_true", help="show every entry, however many there are")
+    nodes = commands.add_parser("onnxruntime", help="nodes and time by provider of the exported models of one run")
+    nodes.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    nodes.set_defaults(command=_onnxruntime)
+    for command in (show, both, turns):
+        for name, form in FORMATS.items():
+            command.add_argument(f"--{name}", metavar="F", type=Path, help=f"also write {form.help} to file F")
+        command.add_argument("--link", metavar="URL", default="", help="address of the HTML page, for links into it")
         command.add_argument("--all", action="store_true", help="show every entry, however many there are")
     return parser
 
 
 def _show(options: argparse.Namespace, out: TextIO) -> int:
     run = _run(options.run)
-    _write(
-        options,
-        {
-            "markdown": lambda: markdown.show(run),
-            "html": lambda: html.show(run),
-            "junit": lambda: junit.of_run(run),
-            "json": lambda: json.of_run(run),
-        },
-    )
+    _write(options, lambda form: form.of_run(run, options.link))
     _print(terminal.show(run, _page(options, out)), out)
     return 0 if judge(run).good else 1
 
 
 def _compare(options: argparse.Namespace, out: TextIO) -> int:
     comparison = compare(_run(options.baseline), _run(options.candidate), load_thresholds())
-    _write(
-        options,
-        {
-            "markdown": lambda: markdown.compared(comparison),
-            "html": lambda: html.compared(comparison),
-            "junit": lambda: junit.of_comparison(comparison),
-            "json": lambda: json.of_comparison(comparison),
-        },
-    )
+    _write(options, lambda form: form.of_comparison(comparison, options.link))
     _print(terminal.compared(comparison, _page(options, out)), out)
     return exit_code(comparison, fail_on_inconclusive=options.fail_on_inconclusive)
 
 
+def _ab(options: argparse.Namespace, out: TextIO) -> int:
+    options.baseline, options.candidate = ab.measured(options)
+    return _compare(options, out)
+
+
+def _trials(options: argparse.Namespace, out: TextIO) -> int:
+    _print(trials.table(options.folder), out)
+    return 0
+
+
+def _speedup(options: argparse.Namespace, out: TextIO) -> int:
+    run = _run(options.run)
+    if options.to is not None:
+        speedup.draw(run, options.to)
+    _print(speedup.table(run), out)
+    return 0
+
+
+def _trend(options: argparse.Namespace, out: TextIO) -> int:
+    thresholds = load_thresholds()
+    found = find(read_history(options.store, options.last), thresholds)
+    for name, text in (("markdown", trend.in_markdown), ("json", trend.in_json)):
+        if (path := getattr(options, name)) is not None:
+            _write_file(f"--{name}", path, text(found))
+    if options.plot is not None:
+        trend_plot.draw(found, thresholds, options.plot)
+    _print(trend.show(found, _page(options, out)), out)
+    return 0
+
+
+def _issue(options: argparse.Namespace, out: TextIO) -> int:
+    found = case(_run(options.run), options.name)
+    if options.markdown is not None:
+        _write_file("--markdown", options.markdown, issue(found))
+    _print(script(found), out)
+    return 0
+
+
 def _quantization(options: argparse.Namespace, out: TextIO) -> int:
     _print(quantization.table(_run(options.run), options.model), out)
+    return 0
+
+
+def _onnxruntime(options: argparse.Namespace, out: TextIO) -> int:
+    _print(onnxruntime.table(_run(options.run)), out)
     return 0
 
 
@@ -127,7 +189,9 @@ def _merge(options: argparse.Namespace, out: TextIO) -> int:
     joined = {name: merge.joined([read_run(part) for part in parts]) for name, parts in found.items()}
     runs = {name: merge.write(run, options.into / name) for name, run in joined.items()}
     together = fleet.fleet(runs, options.expect, options.baseline, load_thresholds())
-    _write(options, {"markdown": lambda: of_fleet.in_markdown(together), "html": lambda: html.together(together)})
+    for name, text in (("markdown", of_fleet.in_markdown), ("html", html.together)):
+        if (path := getattr(options, name)) is not None:
+            _write_file(f"--{name}", path, text(together))
     _print(of_fleet.show(together, _page(options, out)), out)
     return together.exit
 
@@ -141,16 +205,22 @@ def _run(name: str) -> Run:
     return read_run(latest(ROOT) if name == "latest" else Path(name))
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
+    return int(text)
+
+
 def _page(options: argparse.Namespace, out: TextIO) -> terminal.Page:
     width = min(shutil.get_terminal_size((WIDEST, 50)).columns if out.isatty() else 120, WIDEST)
     return terminal.page_for(out, max(width, 40), all=options.all)
 
 
-def _write(options: argparse.Namespace, renderers: dict[str, Callable[[], str]]) -> None:
-    for name, render in renderers.items():
-        path: Path | None = getattr(options, name)
+def _write(options: argparse.Namespace, render: Callable[[Format], str]) -> None:
+    for name, form in FORMATS.items():
+        path: Path | None = getattr(options, name.replace("-", "_"))
         if path is not None:
-            _write_file(f"--{name}", path, render())
+            _write_file(f"--{name}", path, render(form))
 
 
 def _write_file(option: str, path: Path, text: str) -> None:

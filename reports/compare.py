@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from matrix.errors import UserError
-from reports import drift, transition
+from reports import drift, latency, transition
 from reports.difference import Change, changes
 from reports.record import FAILING, HOLDING, Outcome, Record
 from reports.run import Run
@@ -80,7 +80,11 @@ def compare(baseline: Run, candidate: Run, thresholds: Thresholds) -> Comparison
     _refuse_unusable(baseline, candidate)
     unrun = frozenset(candidate.missing)
     absences = {planned: _absence(planned, candidate, baseline) for planned in (True, False)}
-    judged = [_judge(id, baseline, candidate, absences[id in unrun], thresholds) for id in _ids(baseline, candidate)]
+    timed = latency.findings(baseline.records, candidate.records, thresholds.latency)
+    judged = [
+        _judge(id, baseline, candidate, absences[id in unrun], thresholds, timed.get(id, ()))
+        for id in _ids(baseline, candidate)
+    ]
     return Comparison(
         baseline=baseline,
         candidate=candidate,
@@ -116,9 +120,11 @@ def _ids(baseline: Run, candidate: Run) -> Iterable[str]:
     return dict.fromkeys((*baseline.records, *candidate.records, *candidate.header.planned))
 
 
-def _judge(id: str, baseline: Run, candidate: Run, absence: Finding, thresholds: Thresholds) -> Verdict:
+def _judge(
+    id: str, baseline: Run, candidate: Run, absence: Finding, thresholds: Thresholds, timed: tuple[Finding, ...]
+) -> Verdict:
     before, after = baseline.records.get(id), candidate.records.get(id)
-    worst, *also = sorted(_findings(before, after, absence, thresholds), key=lambda finding: -finding.severity)
+    worst, *also = sorted(_findings(before, after, absence, thresholds, timed), key=lambda finding: -finding.severity)
     configuration, check = _names(id, after or before)
     known = after is not None and after.outcome is Outcome.EXPECTED_FAILURE and worst.kind in WORSE
     return Verdict(
@@ -138,7 +144,9 @@ def _judge(id: str, baseline: Run, candidate: Run, absence: Finding, thresholds:
     )
 
 
-def _findings(before: Record | None, after: Record | None, absence: Finding, thresholds: Thresholds) -> list[Finding]:
+def _findings(
+    before: Record | None, after: Record | None, absence: Finding, thresholds: Thresholds, timed: tuple[Finding, ...]
+) -> list[Finding]:
     if after is None:
         return [transition.of_absence(before, absence.message) if before else absence]
     if before is None:
@@ -147,7 +155,7 @@ def _findings(before: Record | None, after: Record | None, absence: Finding, thr
     if before.definition != after.definition:
         return [_of_other_definitions(found, before, after)]
     if {before.outcome, after.outcome} <= HOLDING:
-        return list(drift.findings(before, after, thresholds)) or [found]
+        return [*drift.findings(before, after, thresholds), *timed] or [found]
     return [found]
 
 

@@ -92,6 +92,7 @@ class Recorder:
         self.comparison: Comparison | None = None
         self.troubles: list[str] = []
         self.notes: list[str] = []
+        self.collected: dict[str, None] = {}
         if planned.resumed is None:
             self.writer.begin(self._header(time.time()), planned.fingerprint)
         else:
@@ -134,8 +135,10 @@ class Recorder:
         self._plan_collected(ids)
 
     def _plan_collected(self, nodeids: Iterable[str]) -> None:
+        """Workers collect what they run, and this process what it runs after them."""
+        self.collected |= dict.fromkeys(check for nodeid in nodeids if (check := check_id(nodeid)))
         if self.narrowed:
-            self.writer.update(planned=self._plan(check for nodeid in nodeids if (check := check_id(nodeid))))
+            self.writer.update(planned=self._plan(self.collected))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write the record of a check as it ends."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,6 +52,15 @@ class Skips:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flaw:
+    """What is wrong with a run as a whole, whatever its checks say: a name within the run, a reason code, one sentence."""
+
+    name: str
+    reason: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Nearness:
     """How near an error came to its tolerance; ``share`` is error over tolerance, 1 at the limit."""
 
@@ -88,6 +97,20 @@ def _not_whole(run: Run) -> list[str]:
     return problems
 
 
+def flaws(run: Run) -> Iterator[Flaw]:
+    """Everything beside its checks that makes a run not good."""
+    if not run.executed:
+        yield Flaw(name="executed", reason="empty", sentence="nothing was executed")
+    if not run.header.complete:
+        yield Flaw(name="complete", reason="incomplete", sentence="the run ended before its end")
+    for id in run.hidden_failures:
+        yield Flaw(name=f"again {id}", reason="passed-again", sentence=f"passed only when run again: {id}")
+    for number, damage in enumerate(run.damage, 1):
+        yield Flaw(name=f"damage {number}", reason="damage", sentence=damage)
+    for number, trouble in enumerate(run.expectation_troubles, 1):
+        yield Flaw(name=f"expectation {number}", reason="expectation", sentence=trouble)
+
+
 def remarks(run: Run) -> tuple[str, ...]:
     """What a reader must know before believing anything else about a run, one sentence each."""
     header, found = run.header, []
@@ -119,11 +142,16 @@ def counts(run: Run) -> Mapping[Outcome, int]:
     return {outcome: found[outcome] for outcome in _RANK if found[outcome]}
 
 
+def worst_first(record: Record) -> tuple[int, str]:
+    """Sorting key of records."""
+    return (_RANK[record.outcome], record.id)
+
+
 def failures(run: Run) -> list[Record]:
     """The records that make a run not good, worst first."""
     return sorted(
         (record for record in run.records.values() if record.outcome in RED),
-        key=lambda record: (_RANK[record.outcome], record.id),
+        key=worst_first,
     )
 
 
@@ -132,7 +160,7 @@ def refusals(run: Run) -> list[Record]:
     odd = (Outcome.REFUSED, Outcome.EXPECTED_FAILURE)
     return sorted(
         (record for record in run.records.values() if record.outcome in odd),
-        key=lambda record: (_RANK[record.outcome], record.id),
+        key=worst_first,
     )
 
 

@@ -11,6 +11,7 @@ from matrix.cell import DTYPES
 from matrix.errors import UserError
 from matrix.table import read
 from reports.fields import Fields
+from reports.latency_thresholds import LatencyThresholds, latency_thresholds
 from reports.verdict import Kind
 
 FILE: Final = Path(__file__).with_name("thresholds.toml")
@@ -34,18 +35,20 @@ class Thresholds:
     memory: Mapping[str, Threshold]
     unoptimized: frozenset[str]
     changed: Kind
+    latency: LatencyThresholds
 
 
 def load_thresholds(path: Path = FILE) -> Thresholds:
     """The thresholds in a file. Raises UserError naming file and key when it is not usable."""
     table = read(path)
-    keys = {name: Fields(table.mapping(name), f"{path.name}: {name}") for name in ("errors", "memory", "dispatch")}
+    keys = {name: Fields(table.mapping(name), f"{path.name}: {name}") for name in ("errors", "memory", "dispatch", "latency")}
     table.done()
     thresholds = Thresholds(
         errors={dtype: _threshold(keys["errors"].table(dtype), f"{path.name}: errors.{dtype}") for dtype in DTYPES},
         memory={kind: _threshold(keys["memory"].table(kind), f"{path.name}: memory.{kind}") for kind in MEMORIES},
         unoptimized=frozenset(keys["dispatch"].texts("unoptimized")),
         changed=keys["dispatch"].choice("changed", Kind),
+        latency=latency_thresholds(keys["latency"]),
     )
     _source(keys["dispatch"], f"{path.name}: dispatch")
     if thresholds.changed not in CHANGED:

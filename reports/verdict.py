@@ -30,7 +30,7 @@ _RANK: Final = {kind: rank for rank, kind in enumerate(reversed(Kind))}
 # Within a kind, what takes a process down or changes what users get comes before what costs memory.
 _WEIGHT: Final = {
     "crashed": 9, "timed_out": 8, "out_of_memory": 7, "import_failed": 6, "failed": 5, "refused": 4, "dispatch": 3,
-    "error_not_finite": 3, "footprint": 1, "peak": 1,
+    "error_not_finite": 3, "synchronizations": 4, "latency": 3, "footprint": 1, "peak": 1, "operators": 1, "casts": 1,
 }  # fmt: skip
 _USUAL: Final = 2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from matrix.ci.task import Order, Task, report, shard
+from matrix.ci.task import PAGE, Order, Task, report, shard
 from matrix.ci.yaml import dumped
 
 START: Final = "tox run -e {environment} --"
@@ -36,12 +36,13 @@ def _shards(order: Order, task: Task) -> dict[str, Any]:
 def _report(order: Order) -> dict[str, Any]:
     """Runs whatever became of the others: what never came back must be missed."""
     fetch = 'mkdir -p runs/parts\nbuildkite-agent artifact download "runs/parts/**/*" . || true\n'
+    judge = report(order, "--markdown runs/report.md", "--html runs/report.html", python="python3")
     return {
         "label": "report",
         "key": "report",
         "timeout_in_minutes": 10,
-        "command": _escaped(fetch + report(order, "--markdown runs/report.md", python="python3")),
-        "artifact_paths": ["runs/joined/**/*", "runs/report.md"],
+        "command": _escaped(f"python3 -m pip install {PAGE}\n{fetch}{judge}"),
+        "artifact_paths": ["runs/joined/**/*", "runs/report.md", "runs/report.html"],
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from matrix.ci.task import Order, Task, report, shard
+from matrix.ci.task import PAGE, Order, Task, report, shard
 from matrix.ci.yaml import dumped
 
 START: Final = "tox run -e {environment} --"
@@ -78,11 +78,12 @@ def _report(order: Order, jobs: list[str]) -> dict[str, Any]:
                 "uses": "actions/download-artifact@v7",
                 "with": {"pattern": "part-*", "path": "runs/parts", "merge-multiple": True},
             },
-            {"name": "Join and judge", "run": report(order, '--markdown "$GITHUB_STEP_SUMMARY"')},
+            {"run": f"python -m pip install {PAGE}"},
+            {"name": "Join and judge", "run": report(order, '--markdown "$GITHUB_STEP_SUMMARY"', "--html runs/report.html")},
             {
                 "if": "always()",
                 "uses": "actions/upload-artifact@v6",
-                "with": {"name": "runs", "path": "runs/joined", "overwrite": True},
+                "with": {"name": "runs", "path": "runs/joined\nruns/report.html\n", "overwrite": True},
             },
         ],
     }

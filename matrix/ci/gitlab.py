@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from matrix.ci.task import Order, Task, report, shard
+from matrix.ci.task import PAGE, Order, Task, report, shard
 from matrix.ci.yaml import dumped
 
 START: Final = "tox run -e {environment} --"
@@ -39,6 +39,6 @@ def _report(order: Order) -> dict[str, Any]:
         "stage": "report",
         "image": IMAGE,
         "when": "always",
-        "script": [report(order, "--markdown runs/report.md")],
-        "artifacts": {"when": "always", "paths": ["runs/joined/", "runs/report.md"]},
+        "script": [f"python -m pip install {PAGE}", report(order, "--markdown runs/report.md", "--html runs/report.html")],
+        "artifacts": {"when": "always", "paths": ["runs/joined/", "runs/report.md", "runs/report.html"]},
     }

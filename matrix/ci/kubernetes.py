@@ -50,7 +50,7 @@ def _report(order: Order) -> dict[str, Any]:
         f'until [ "$(find "{root}/parts" -name "*.ended" 2>/dev/null | wc -l)" -ge {count} ] '
         '|| [ "$(date +%s)" -ge "$deadline" ]; do sleep 10; done\n'
     )
-    script += report(order, f'--markdown "{root}/report.md"', root=root)
+    script += report(order, f'--markdown "{root}/report.md"', f'--html "{root}/report.html"', root=root)
     spec = {"backoffLimit": 0, "activeDeadlineSeconds": 60 * (minutes + 10)}
     return _job(f"{order.name}-report", spec, _pod(order, order.tasks[0], "report", script))
 

@@ -6,10 +6,14 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final
 
 from matrix.environment import Environment
 from matrix.errors import UserError
 from matrix.runner import Runner
+
+PAGE: Final = "jinja2"
+"""What the last job installs to write the page for browsers; it needs nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

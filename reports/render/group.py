@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from reports.problems import Problem
 from reports.record import Record
+from reports.trend import Shift
 from reports.verdict import Verdict
 
-T = TypeVar("T", Record, Verdict)
+T = TypeVar("T", Record, Verdict, Problem, Shift)
 
 _NAMED: Final = 6
 """Configurations that are named before the others are only counted."""
@@ -46,6 +48,23 @@ def of_verdicts(verdicts: Iterable[Verdict]) -> list[Group[Verdict]]:
     found: dict[tuple[str, ...], list[Verdict]] = {}
     for verdict in verdicts:
         found.setdefault((verdict.kind, verdict.reason, _shape(verdict.message)), []).append(verdict)
+    return [Group(first=first, others=others) for first, *others in found.values()]
+
+
+def of_problems(problems: Iterable[Problem]) -> list[Group[Problem]]:
+    """Problems with one reason whose sentences differ in numbers only."""
+    found: dict[tuple[str, ...], list[Problem]] = {}
+    for problem in problems:
+        found.setdefault((problem.severity, problem.reason, _shape(problem.sentence)), []).append(problem)
+    return [Group(first=first, others=others) for first, *others in found.values()]
+
+
+def of_shifts(shifts: Iterable[Shift]) -> list[Group[Shift]]:
+    """Shifts of the same thing in the same direction whose words differ in numbers only."""
+    found: dict[tuple[str, ...], list[Shift]] = {}
+    for shift in shifts:
+        shape = [_shape(text) for text in (shift.before, shift.after, shift.message)]
+        found.setdefault((str(shift.worse), shift.what, *shape), []).append(shift)
     return [Group(first=first, others=others) for first, *others in found.values()]
 
 

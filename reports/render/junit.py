@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 from xml.etree import ElementTree
@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from reports.compare import Comparison
 from reports.record import Outcome, Record
 from reports.run import Header, Run
-from reports.summary import words
+from reports.summary import flaws, words
 from reports.verdict import UNDECIDED, Verdict
 
 _ILLEGAL: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -24,6 +24,7 @@ _ILLEGAL: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U001
 
 _ELEMENTS: Final = {
     Outcome.FAILED: "failure",
+    Outcome.REFUSED: "failure",
     Outcome.UNEXPECTED_PASS: "failure",
     Outcome.CRASHED: "error",
     Outcome.TIMED_OUT: "error",
@@ -31,7 +32,6 @@ _ELEMENTS: Final = {
     Outcome.IMPORT_FAILED: "error",
     Outcome.REFERENCE_BROKEN: "error",
     Outcome.SKIPPED: "skipped",
-    Outcome.REFUSED: "skipped",
     Outcome.EXPECTED_FAILURE: "skipped",
 }
 
@@ -55,14 +55,13 @@ def of_run(run: Run) -> str:
         *map(_of_record, run.records.values()),
         *(_unrun(id) for id in run.missing),
         *_of_the_whole(run),
-        *_of_troubles(run.expectation_troubles),
     ]
     return _document(f"run {run.header.id}", cases, run.header)
 
 
 def of_comparison(comparison: Comparison) -> str:
     """The verdicts of one comparison; worse is a failure, undecided and known are skipped."""
-    cases = [*map(_of_verdict, comparison.verdicts), *_of_troubles(comparison.troubles)]
+    cases = [*map(_of_verdict, comparison.verdicts), *_of_the_whole(comparison.candidate)]
     return _document(
         f"{comparison.candidate.header.id} against {comparison.baseline.header.id}", cases, comparison.candidate.header
     )
@@ -103,25 +102,8 @@ def _unrun(id: str) -> _Case:
 
 
 def _of_the_whole(run: Run) -> Iterator[_Case]:
-    if not run.executed:
-        yield _Case(classname="run", name="executed", element="error", type="empty", message="nothing was executed")
-    if not run.header.complete:
-        yield _Case(
-            classname="run", name="complete", element="error", type="incomplete", message="the run ended before its end"
-        )
-    for number, damage in enumerate(run.damage, 1):
-        yield _Case(classname="run", name=f"damage {number}", element="error", type="damage", message=damage)
-
-
-def _of_troubles(troubles: Iterable[str]) -> Iterator[_Case]:
-    for number, trouble in enumerate(troubles, 1):
-        yield _Case(
-            classname="expectations",
-            name=f"out of date {number}",
-            element="failure",
-            type="expectation",
-            message=trouble,
-        )
+    for flaw in flaws(run):
+        yield _Case(classname="run", name=flaw.name, element="error", type=flaw.reason, message=flaw.sentence)
 
 
 def _document(name: str, cases: list[_Case], header: Header) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, TextIO
 
 from reports.compare import Comparison
@@ -19,6 +20,9 @@ from reports.verdict import UNDECIDED, WORSE, Kind, Verdict
 _COLOURS: Final = {"bad": "31;1", "good": "32;1", "open": "33", "quiet": "2", "head": "1"}
 _SCREEN: Final = 6
 """Entries of a section before the rest is only counted."""
+_TIGHTEST: Final = 3
+_LOWEST: Final = 20
+"""Lines of a screen below which nothing is cut any more."""
 _ROWS: Final = 12
 _BAD_ROWS: Final = 16
 """Rows of the table before those without a finding, and before all others, are only counted."""
@@ -26,11 +30,24 @@ _BAD_ROWS: Final = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """How a page is written: whether in colour, whether without cuts, and how many columns wide."""
+    """How a page is written: whether in colour, whether without cuts, how many columns wide, for how many lines of a screen.
+
+    Where there is a screen (``height`` is not 0), entries and sentences are cut harder (``tight``) until the page fits it.
+    """
 
     colour: bool = False
     all: bool = False
     width: int = 120
+    height: int = 0
+    tight: int = 0
+
+    def fitted(self, write: Callable[[Page], str]) -> str:
+        """What ``write`` makes of this page, cut as little as fits the screen."""
+        for tight in range(_TIGHTEST + 1):
+            text = write(replace(self, tight=tight))
+            if self.all or not self.height or text.count("\n") <= self.height:
+                break
+        return text
 
     def paint(self, text: str, style: str) -> str:
         """Text in a style, or as it is."""
@@ -38,6 +55,7 @@ class Page:
 
     def cut(self, entries: Sequence[str], limit: int) -> Iterator[str]:
         """The first entries, and how many more there are."""
+        limit = max(1, limit >> self.tight)
         yield from entries if self.all else entries[:limit]
         if len(entries) > limit and not self.all:
             yield self.paint(f"  ... and {len(entries) - limit} more (--all shows them)", "quiet")
@@ -47,7 +65,7 @@ class Page:
         pad = " " * indent
         return textwrap.fill(
             plain(text), self.width, initial_indent=pad, subsequent_indent=pad + "  ", break_on_hyphens=False,
-            break_long_words=False, max_lines=None if self.all else 3, placeholder=" ...",
+            break_long_words=False, max_lines=None if self.all else max(1, 3 - self.tight), placeholder=" ...",
         )  # fmt: skip
 
     def section(self, name: str, entries: Sequence[str], limit: int = _SCREEN) -> Iterator[str]:
@@ -63,13 +81,24 @@ class Page:
 
 
 def page_for(stream: TextIO, width: int, *, all: bool) -> Page:
-    """Colour on a terminal only, and not where NO_COLOR asks for none (https://no-color.org)."""
+    """Colour on a terminal only, and not where NO_COLOR asks for none (https://no-color.org); cut to its screen as well."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Page(colour=stream.isatty() and wanted, all=all, width=width)
+    shown = stream.isatty()
+    height = max(shutil.get_terminal_size().lines - 2, _LOWEST) if shown else 0
+    return Page(colour=shown and wanted, all=all, width=width, height=height)
 
 
 def show(run: Run, page: Page) -> str:
     """The page of one run."""
+    return page.fitted(lambda fitted: _show(run, fitted))
+
+
+def compared(comparison: Comparison, page: Page) -> str:
+    """The page of two runs."""
+    return page.fitted(lambda fitted: _compared(comparison, fitted))
+
+
+def _show(run: Run, page: Page) -> str:
     judgement = judge(run)
     lines = (
         page.paint(page.wrap(judgement.sentence, 0), "good" if judgement.good else "bad"),
@@ -89,8 +118,7 @@ def show(run: Run, page: Page) -> str:
     return "\n".join(lines) + "\n"
 
 
-def compared(comparison: Comparison, page: Page) -> str:
-    """The page of two runs."""
+def _compared(comparison: Comparison, page: Page) -> str:
     style = "bad" if comparison.worse else "open" if comparison.undecided else "good"
     changes = [f"{change.path}: {value(change.before)} -> {value(change.after)}" for change in comparison.changes]
     known = [verdict for verdict in comparison.verdicts if verdict.accepted]
@@ -154,7 +182,9 @@ def _record(record: Record, page: Page) -> str:
     known = f" [{record.expectation}]" if record.expectation else ""
     sentence = f"{words(record.outcome)}: {record.message or record.reason or 'no message'}{known}"
     lines = [f"  {page.paint(plain(record.id), 'bad' if red else 'open')}", page.wrap(sentence, 4)]
-    lines += [page.wrap(words, 4) for words in last_words(record, *((99, 99) if page.all else (4, 3)))]
+    lines += [
+        page.wrap(words, 4) for words in last_words(record, *((99, 99) if page.all else (4 >> page.tight, 3 >> page.tight)))
+    ]
     if red and record.command:
         lines.append(page.paint(f"    $ {plain(record.command)}", "quiet"))
     return "\n".join(lines)

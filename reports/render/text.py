@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import urllib.parse
 from typing import Any
 
 from reports.document import shown
@@ -56,3 +57,8 @@ def title(header: Header) -> str:
     """What was run, where and when."""
     parts = [header.platform, f"tier {header.tier}" if header.tier else "", header.environment, moment(header.started)]
     return plain(f"{header.id}: " + ", ".join(part for part in parts if part))
+
+
+def address(page: str, id: str) -> str:
+    """Where a check stands in the HTML page at an address."""
+    return f"{page}#{urllib.parse.quote(id, safe='/', errors='backslashreplace')}"

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from reports.render.text import address
+
 BROWSERS = ("chromium", "google-chrome")
 DRIVER = "chromedriver"
 REQUIRED = "GPU_INFERENCE_BROWSER"
@@ -51,13 +53,13 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(shutil.which(DRIVER)))
 
-    def open(self, page: Path, fragment: str = "", *, script: bool = True, **media: str) -> None:
-        """A file, at a place in it; ``media`` are features of the reader (prefers_color_scheme) or the ``media`` itself."""
+    def open(self, page: Path, id: str = "", *, script: bool = True, **media: str) -> None:
+        """A file, at a check or cell in it; ``media`` is the medium, or features of its reader (prefers_color_scheme)."""
         features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items() if name != "media"]
         self.command("Emulation.setEmulatedMedia", media=media.get("media", ""), features=features)
         self.command("Emulation.setScriptExecutionDisabled", value=not script)
         self.driver.get("about:blank")
-        self.driver.get(page.as_uri() + (f"#{fragment}" if fragment else ""))
+        self.driver.get(address(page.as_uri(), id) if id else page.as_uri())
 
     def command(self, name: str, **arguments: Any) -> Any:
         """A command of the DevTools protocol: https://chromedevtools.github.io/devtools-protocol."""

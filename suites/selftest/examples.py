@@ -32,6 +32,14 @@ def record(configuration: str = "sdpa", check: str = "correct", subject: str = "
     return Record(**{**known, "check": check, "subject": subject, **usual, **changes})
 
 
+def timed(*medians: float, **changes: Any) -> Record:
+    """One that measured a latency, in seconds a process."""
+    processes = [{"median": median, "cycles": None, "marked": []} for median in medians]
+    figures = {"prefill": {"clock": "device", "processes": processes, "tokens_per_second": None}}
+    evidence = {"latency": {"figures": figures, "counters": {}, "sites": {}, "code": "c1"}}
+    return record(check="latency", errors={}, memory={}, evidence=evidence, **changes)
+
+
 def run(*records: Record, environment: dict[str, Any] | None = None, **header: Any) -> Run:
     """A whole run of those records; other fields of the header as given."""
     ids = tuple(item.id for item in records)

@@ -29,13 +29,15 @@ class Nested:
         return {record.id for record in self.run.records.values() if record.outcome == outcome} if self.run else set()
 
 
-def validate(folder: Path, facts: Path, *arguments: str, workers: int = 0, seconds: int = SECONDS) -> Nested:
+def validate(
+    folder: Path, facts: Path, *arguments: str, workers: int = 0, seconds: int = SECONDS, environment: str = "cpu-tf5"
+) -> Nested:
     """One run of the suite, recorded below ``folder``: in one process, or with workers of its own."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported, in the process that is forked
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     run, output = folder / "run", folder / "output"
-    common = [f"--facts={facts}", "--environment=cpu-tf5", f"--run-dir={run}", f"-n{workers}"]
+    common = [f"--facts={facts}", f"--environment={environment}", f"--run-dir={run}", f"-n{workers}"]
     process = context.Process(target=_pytest, args=([*common, *arguments], output, dict(os.environ)))
     process.start()
     process.join(seconds)

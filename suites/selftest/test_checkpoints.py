@@ -18,7 +18,7 @@ from matrix.cell import Model
 from matrix.errors import UserError
 from matrix.load import load_models
 
-MODELS = {name: model for name, model in load_models().items() if model.task != "call"}
+MODELS = {name: model for name, model in load_models().items() if model.task != "call" and not model.package}
 # Those that only some configurations are asked of are never judged by what they say.
 CAUSAL = [name for name, model in MODELS.items() if model.task == "causal-lm" and model.configurations == ("*",)]
 LLAMA = MODELS["llama-tiny"]
@@ -38,6 +38,7 @@ CONTENT = {
     "llama-deep-tiny": "31a627d3e66ea91d13e834a2658b8bf3c92239d36e0bf1eed0d2ddc7de6fe1c9",
     "mixtral-deep-tiny": "bca9c32f44ad74db42866af21a9c4831506708f4aa35dfcc7b9f62934d45de2a",
     "bloom-tiny": "9420975eafe02bed63e2461bd7656594f663d1f2ea3908e885f05ceccdbbaedf",
+    "bert-tiny": "3f9ea1b984c0785c774d84793b0603de5e67c70fdb9e590ef396fe3962a7a889",
 }
 
 

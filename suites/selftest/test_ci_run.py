@@ -104,6 +104,7 @@ def test_every_shard_is_run_once_and_the_last_job_finds_them_whole(ran: Any, tmp
 
     assert [0, 0, 0] == codes
     assert read_run(tmp_path / "runs" / "joined" / NAME).whole
+    assert (tmp_path / "runs" / "report.html").exists()
 
 
 def test_what_is_submitted_to_slurm_ends_with_the_verdict(ran: Any, tmp_path: Path) -> None:

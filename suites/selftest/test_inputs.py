@@ -85,7 +85,7 @@ def test_no_workload_is_longer_than_a_model_accepts(name: str) -> None:
     config = MODELS[name].config
     room = config.get("max_position_embeddings") or config["n_positions"]
 
-    assert room >= max(entry.longest for entry in load_workloads().values())
+    assert room >= max(entry.longest for entry in load_workloads().values() if not entry.timed)
 
 
 # padding

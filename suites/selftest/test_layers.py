@@ -22,6 +22,7 @@ UNDER_TEST = {
     "bitsandbytes",
     "flash_attn",
     "optimum",
+    "onnx",
     "onnxruntime",
     "tokenizers",
     "safetensors",
@@ -32,8 +33,8 @@ AT_THE_TOP = {"matrix": set(), "reports": {"pytest"}, "fixtures": {"pytest", "nu
 # ... and inside its functions.
 INSIDE = {
     "matrix": set(),
-    "reports": {"scipy", "jinja2", "markupsafe", "rich"},
-    "fixtures": UNDER_TEST | {"xdist", "hypothesis"},
+    "reports": {"scipy", "jinja2", "markupsafe", "rich", "numpy", "matplotlib", "pytest_benchmark"},
+    "fixtures": UNDER_TEST | {"xdist", "hypothesis", "rich", "pynvml", "amdsmi"},
 }
 KNOWN = set(sys.stdlib_module_names) | set(LAYERS)
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
@@ -140,6 +141,7 @@ def test_every_kind_of_check_has_a_test_in_its_suite() -> None:
     """Or it would be planned and never run."""
     expected = {(kind, entry.suite) for entry in load_matrix().configurations.values() for kind in entry.checks}
     expected |= {("refuses", "attention"), ("refuses", "placement"), ("imports", "environment")}
+    expected |= {("import-order", "environment")}
     marks = (ast.unparse(mark) for name in SUITES for node in defined(name) for mark in node.decorator_list)
     named = [ast.literal_eval(mark.removeprefix(MARK)) for mark in marks if mark.startswith(f"{MARK}(")]
 

@@ -21,8 +21,13 @@ from matrix.cell import Model
 from matrix.errors import UserError
 from matrix.load import load_models
 
-# Those that only some configurations are asked of are never judged by their logits.
-MODELS = {name: model for name, model in load_models().items() if model.task != "call" and model.configurations == ("*",)}
+# Others are never judged by their logits, or were not generated for it.
+JUDGED = ({"*"}, {"eager"})
+MODELS = {
+    name: model
+    for name, model in load_models().items()
+    if model.task != "call" and any(judged <= set(model.configurations) for judged in JUDGED)
+}
 CAUSAL = [name for name, model in MODELS.items() if model.task == "causal-lm"]
 STEPS = 40  # from a prompt of 16 tokens, past the windows of 32
 PROMPT = 16

@@ -22,8 +22,8 @@ from reports.record import Outcome, Record
 from reports.render import html
 from reports.render.html import data, entry
 from reports.render.html.axis import Axis
-from reports.render.html.link import fragment
 from reports.render.html.plot import errors, memory
+from reports.render.text import address
 from reports.run import Run
 from reports.thresholds import load_thresholds
 from reports.verdict import Kind
@@ -92,7 +92,7 @@ def test_a_comparison_tells_what_changed_in_the_environment() -> None:
 def test_a_finding_comes_with_its_sentence_its_command_and_a_link_to_its_cell() -> None:
     page = html.show(run(GOOD, BAD))
 
-    assert f'<a class="id" href="#{fragment(BAD.id)}">{BAD.id}</a>' in page
+    assert f'<a class="id" href="{address("", BAD.id)}">{BAD.id}</a>' in page
     assert "<p>failed: rms error 0.5 is above 0.02</p>" in page
     assert "<code>pytest -k bad</code>" in page
 

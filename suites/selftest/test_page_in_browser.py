@@ -12,7 +12,6 @@ import pytest
 from reports.compare import Comparison
 from reports.record import Outcome
 from reports.render import html
-from reports.render.html.link import fragment
 from reports.run import Run
 from suites.selftest.browser import Browser, skipped
 from suites.selftest.examples import compared, record, run
@@ -97,7 +96,7 @@ def test_a_click_opens_the_cell_with_reason_error_command_and_memory(browser: Br
 
 
 def test_an_error_beyond_its_tolerance_is_drawn_right_of_the_limit(browser: Browser, one: Path) -> None:
-    browser.open(one, fragment(BAD.id))
+    browser.open(one, BAD.id)
     browser.until(lambda: browser.all("#panel .body"))
     limit, error = (
         f"document.querySelector('#panel .picture {name}').getBoundingClientRect().left" for name in (".limit", ".now")
@@ -107,7 +106,7 @@ def test_an_error_beyond_its_tolerance_is_drawn_right_of_the_limit(browser: Brow
 
 
 def test_a_comparison_shows_the_kernels_before_and_after(browser: Browser, two: Path) -> None:
-    browser.open(two, fragment(GOOD.id))
+    browser.open(two, GOOD.id)
     browser.until(lambda: browser.all("#panel .kernels"))
 
     assert browser.all("#panel .kernels tr.new") == ["-\t2x\tsoftmax_warp_forward"]
@@ -125,7 +124,7 @@ def test_latency_is_drawn_as_a_dot_for_each_process_that_was_not_disturbed(brows
     before, after = (
         record(check="latency", subject="prefill", evidence=of_latency(*times)) for times in ((0.06, 0.061), (0.062,))
     )
-    browser.open(written(tmp_path, compared([before], [after])), fragment(before.id))
+    browser.open(written(tmp_path, compared([before], [after])), before.id)
     browser.until(lambda: browser.all("#panel .body"))
 
     (told,) = [line for line in browser.all("#panel .body .more") if "prefill" in line]
@@ -146,7 +145,7 @@ def test_of_several_runs_a_square_opens_the_checks_of_one(browser: Browser, tmp_
 
 
 def test_an_address_opens_a_check_and_closing_gives_the_plain_address_back(browser: Browser, one: Path) -> None:
-    browser.open(one, fragment(BAD.id))
+    browser.open(one, BAD.id)
     opened = browser.until(lambda: browser.all("#panel details[open] b"))
     browser.click("#panel .head button:last-of-type")
 
@@ -156,7 +155,7 @@ def test_an_address_opens_a_check_and_closing_gives_the_plain_address_back(brows
 
 
 def test_back_opens_what_was_closed(browser: Browser, one: Path) -> None:
-    browser.open(one, fragment(BAD.id))
+    browser.open(one, BAD.id)
     browser.press(ESCAPE)
     browser.driver.back()
 
@@ -229,7 +228,7 @@ def test_hostile_texts_are_shown_as_they_are_and_do_nothing(browser: Browser, tm
 
 
 def test_nothing_is_loaded(browser: Browser, two: Path) -> None:
-    browser.open(two, fragment(BAD.id))
+    browser.open(two, BAD.id)
 
     assert browser.evaluate("performance.getEntriesByType('resource').length") == 0
 
@@ -242,7 +241,7 @@ def test_the_page_is_as_light_or_dark_as_its_reader_wants(browser: Browser, one:
 
 
 def test_what_is_printed_is_light_without_tools_and_has_the_open_cell(browser: Browser, one: Path) -> None:
-    browser.open(one, fragment(BAD.id), media="print", prefers_color_scheme="dark")
+    browser.open(one, BAD.id, media="print", prefers_color_scheme="dark")
     browser.until(lambda: browser.all("#panel .body"))
 
     assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

@@ -98,6 +98,7 @@ class Distribution:
 
     def __init__(self, name: str, version: str, folder: Path, told: str | None = None) -> None:
         self.name, self.version, self._folder, self._told = name, version, folder, told
+        self.files: list[Any] | None = None
 
     def locate_file(self, path: str) -> Path:
         return self._folder / path
@@ -134,6 +135,38 @@ def test_a_library_that_is_there_twice_is_found(
     actual = installation.shadowed()
 
     assert [True] * len(expected) == [said.startswith(words) for said, words in zip(actual, expected, strict=True)]
+
+
+def test_of_two_that_share_a_module_it_is_told_which_is_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The one that was installed last has overwritten the other."""
+
+    def recorded(name: str, size: int) -> Distribution:
+        made = Distribution(name, "1.30.0", tmp_path)
+        made.files = [SimpleNamespace(parts=("onnxruntime", file), size=size, locate=lambda: tmp_path / "on-disk")
+                      for file in ("session.so", "providers.so")]  # fmt: skip
+        return made
+
+    (tmp_path / "on-disk").write_bytes(bytes(20))
+    there = [recorded("onnxruntime-gpu", 300), recorded("onnxruntime", 20)]
+    monkeypatch.setattr(installation.importlib.metadata, "distributions", lambda: there)
+    monkeypatch.setattr(installation.importlib.util, "find_spec", lambda module: None)
+    (actual,) = installation.shadowed()
+
+    assert "2 of 2 files are those of onnxruntime 1.30.0; 0 of 2 files are those of onnxruntime-gpu 1.30.0" in actual
+
+
+def test_a_package_that_is_linked_from_a_store_is_not_called_hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As uv installs with --link-mode=symlink."""
+    (tmp_path / "store" / "torch").mkdir(parents=True)
+    (tmp_path / "store" / "torch" / "__init__.py").touch()
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "torch").symlink_to(tmp_path / "store" / "torch")
+    there = [Distribution("torch", "2.11", tmp_path / "site")]
+    monkeypatch.setattr(installation.importlib.metadata, "distributions", lambda: there)
+    monkeypatch.setattr(installation.importlib.util, "find_spec",
+                        lambda module: SimpleNamespace(origin=str(tmp_path / "site" / "torch" / "__init__.py")))  # fmt: skip
+
+    assert [] == installation.shadowed()
 
 
 def test_nothing_of_this_environment_is_there_twice() -> None:

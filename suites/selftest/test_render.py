@@ -106,6 +106,16 @@ def test_a_page_of_many_findings_fits_a_screen() -> None:
     assert len(shown(*MANY).splitlines()) < 60
 
 
+@pytest.mark.parametrize("height", [24, 40, 60])
+def test_a_page_fits_the_screen_that_it_is_shown_on(height: int) -> None:
+    letters = [replace(item, message=item.id.translate(LETTERS)) for item in MANY]
+    skipped = [replace(SKIPPED, id=f"{at}", message="needs " + "abcdefghij"[at % 10]) for at in range(40)]
+    notes = tuple(f"{'a long note ' * 30}{letter}" for letter in "abcdefgh")
+
+    assert len(shown(*letters, *skipped, page=Page(height=height), notes=notes).splitlines()) <= max(height, 26)
+    assert len(shown(*letters, *skipped, notes=notes).splitlines()) > 60
+
+
 def test_all_findings_are_shown_where_that_was_asked() -> None:
     page = shown(*MANY, page=Page(all=True))
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from matrix.cell import CHECKS, DTYPES
 from reports.document import to_text
+from reports.ratio import Ratio
 from reports.record import Record
 from reports.render.html.entry import Entry, Standing
 from reports.verdict import Verdict
@@ -84,10 +85,10 @@ def index(entries: Sequence[Entry], columns: Sequence[str], states: Sequence[Sta
     )
 
 
-def packed(entries: Sequence[Entry]) -> list[str]:
+def packed(entries: Sequence[Entry], gaps: Mapping[str, Mapping[str, Ratio]]) -> list[str]:
     """The records in the order of the index, gzipped and in base64, a text a chunk."""
     chunks = (entries[start : start + CHUNK] for start in range(0, len(entries), CHUNK))
-    texts = (to_text([_detail(entry) for entry in chunk]) for chunk in chunks)
+    texts = (to_text([_detail(entry, gaps.get(entry.id, {})) for entry in chunk]) for chunk in chunks)
     return [base64.b64encode(gzip.compress(text.encode(), compresslevel=6, mtime=0)).decode() for text in texts]
 
 
@@ -96,8 +97,14 @@ def inert(text: str) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _detail(entry: Entry) -> dict[str, Any]:
-    parts = {"before": _record(entry.before), "after": _record(entry.after), "verdict": _verdict(entry.verdict)}
+def _detail(entry: Entry, gaps: Mapping[str, Ratio]) -> dict[str, Any]:
+    ratios = {name: [gap.estimate, gap.low, gap.high] for name, gap in gaps.items()}
+    parts = {
+        "before": _record(entry.before),
+        "after": _record(entry.after),
+        "verdict": _verdict(entry.verdict),
+        "ratios": ratios,
+    }
     return {name: part for name, part in parts.items() if part}
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from reports.compare import Comparison
 from reports.fleet import Fleet, Member
 from reports.render import grid
-from reports.render.html import data, entry, facts, findings, plot
+from reports.render.html import data, entry, facts, findings, plot, speed
 from reports.render.html.entry import Entry, Standing
 from reports.render.html.facts import Facts
 from reports.render.html.findings import Section
@@ -18,6 +18,8 @@ from reports.render.html.template import rendered
 from reports.render.text import seconds, title
 from reports.run import Run
 from reports.summary import gpus, judge, remarks, seconds_by_phase
+
+NONE: Final[speed.Gaps] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class Page:
     states: Sequence[Standing]
     table: grid.Grid
     plots: Sequence[plot.Plot]
+    speed: speed.Lines | None
     time: plot.Bars | None
     two: bool
     several: bool
@@ -57,17 +60,20 @@ def show(run: Run) -> str:
         entry.of_run(run), grid.of_records(run.records.values()), entry.outcomes(run), [("", run)],
         style="good" if judgement.good else "bad", sentence=judgement.sentence, remarks=remarks(run),
         troubles=run.expectation_troubles, facts=facts.of_run(run), sections=findings.of_run(run),
+        speed=speed.of_run(run),
     )  # fmt: skip
 
 
 def compared(comparison: Comparison) -> str:
     """The page of two runs. Raises UserError where jinja2 is not installed."""
     style = "bad" if comparison.worse else "open" if comparison.undecided else "good"
+    entries = entry.of_comparison(comparison)
+    gaps = speed.gaps(entries)
     return _page(
-        entry.of_comparison(comparison), grid.of_verdicts(comparison.verdicts), entry.verdicts(),
+        entries, grid.of_verdicts(comparison.verdicts), entry.verdicts(),
         [("baseline", comparison.baseline), ("candidate", comparison.candidate)], style=style, sentence=comparison.sentence,
         remarks=comparison.notes, troubles=comparison.troubles, facts=facts.of_changes(comparison.changes),
-        sections=findings.of_comparison(comparison), two=True,
+        sections=findings.of_comparison(comparison), speed=speed.of_comparison(entries, gaps), gaps=gaps, two=True,
     )  # fmt: skip
 
 
@@ -85,7 +91,7 @@ def together(found: Fleet) -> str:
         troubles=[f"{name}: {trouble}" for name, run in runs.items() for trouble in run.expectation_troubles],
         facts=facts.of_runs(list(runs.values())),
         sections=sorted((section for member in members for section in _sections(member)), key=lambda section: not section.bad),
-        several=True, two=any(member.comparison for member in members),
+        several=True, two=any(member.comparison for member in members), speed=None,
     )  # fmt: skip
 
 
@@ -103,7 +109,7 @@ def _sections(member: Member) -> list[Section]:
 
 def _page(
     entries: list[Entry], table: grid.Grid, order: Iterable[str], runs: Sequence[tuple[str, Run]],
-    *, two: bool = False, several: bool = False, **told: Any,
+    *, two: bool = False, several: bool = False, gaps: speed.Gaps = NONE, **told: Any,
 ) -> str:  # fmt: skip
     bad = {item.configuration for item in entries if item.state == "bad"}
     names = sorted({item.configuration for item in entries}, key=lambda name: (name not in bad, name))
@@ -116,7 +122,7 @@ def _page(
         sides=[_side(name, run) for name, run in runs],
         states=states, table=table, two=two, several=several,
         plots=[picture for picture in drawn if picture], time=plot.time([(name, seconds_by_phase(run)) for name, run in runs]),
-        index=data.index(entries, columns, states, two=two), chunks=data.packed(entries), **told,
+        index=data.index(entries, columns, states, two=two), chunks=data.packed(entries, gaps), **told,
     )  # fmt: skip
     return rendered({item.name: getattr(page, item.name) for item in fields(page)})
 

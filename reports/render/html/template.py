@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from matrix.errors import UserError
-from reports.render.html.link import fragment
-from reports.render.text import plain, value
+from reports.render.text import address, plain, value
 from reports.summary import words
 
 FOLDER: Final = Path(__file__).parent
@@ -33,7 +32,7 @@ def rendered(page: Mapping[str, Any]) -> str:
         trim_blocks=True, lstrip_blocks=True,
         finalize=lambda item: plain(item) if isinstance(item, str) and not isinstance(item, Markup) else item,
     )  # fmt: skip
-    templates.filters |= {"fragment": fragment, "value": value, "words": words}
+    templates.filters |= {"address": lambda id: address("", id), "value": value, "words": words}
     style, script = "".join(_read(f"style/{name}.css") for name in STYLES), _script()
     inlined = {"css": Markup(style), "js": Markup(script), "policy": _policy(style, script)}
     data = {"index": Markup(page["index"]), "chunks": [Markup(chunk) for chunk in page["chunks"]]}

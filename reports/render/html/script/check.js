@@ -13,7 +13,7 @@ const PLACED =
 const TOLERANCE = "_tolerance";
 const SHORT = 80;
 
-function body(check, { before, after, verdict }) {
+function body(check, { before, after, verdict, ratios }) {
   const both = { before, after, two: index.two };
   const shown = after || before || {};
   return element(
@@ -29,7 +29,7 @@ function body(check, { before, after, verdict }) {
       element("p", {}, "known failure: ", link(verdict?.accepted || shown.expectation)),
     command(verdict?.command || shown.command),
     part("Error against tolerance", errors(both)),
-    part("Latency", latency(both)),
+    part("Latency", latency(both, ratios || {})),
     part("Kernels and operators that executed", executed(both)),
     part("Placement", table(both, placement)),
     part("Memory", memory(both)),
@@ -259,5 +259,9 @@ function scalar(value) {
 function tree(value) {
   if (Array.isArray(value)) return list(value);
   if (value === null || typeof value !== "object") return link(scalar(value));
-  return Object.entries(value).map(([key, part]) => element("div", { class: "raw" }, `${key}: `, tree(part)));
+  const entries = Object.entries(value);
+  if (entries.every(([, part]) => typeof part === "number")) {
+    return element("span", { class: "raw" }, entries.map(([key, part]) => `${key} ${scalar(part)}`).join(", "));
+  }
+  return entries.map(([key, part]) => element("div", { class: "raw" }, `${key}: `, tree(part)));
 }

@@ -1,19 +1,16 @@
 // The distributions of a latency check: the median of each measuring process, over the samples that it took.
 
-function latency({ before, after, two }) {
+function latency({ before, after, two }, ratios) {
   const [was, now] = [before, after].map((record) => record?.evidence?.[LATENCY]?.figures || {});
   const names = [...new Set([...Object.keys(now), ...Object.keys(was)])];
   const counted = table({ before, after, two }, (record) => record.evidence?.[LATENCY]?.counters);
-  return [names.map((name) => figure(name, two ? was[name] : undefined, now[name], two)), counted];
+  return [names.map((name) => figure(name, two ? was[name] : undefined, now[name], { two, gap: ratios[name] })), counted];
 }
 
-function figure(name, was, now, two) {
+function figure(name, was, now, { two, gap }) {
   const sides = [two && ["baseline", was], [two ? "candidate" : "", now]].filter((side) => side && side[1]);
   const told = sides.map(([side, entry]) => `${side} ${summary(entry)}`.trim()).join("; ");
-  const ratio =
-    was && now && middle(medians(was)) > 0
-      ? `; ${(middle(medians(now)) / middle(medians(was))).toFixed(3)} times the baseline's`
-      : "";
+  const ratio = gap ? `; ${gap[0].toFixed(3)} times the baseline's, between ${gap[1].toFixed(3)} and ${gap[2].toFixed(3)}` : "";
   return [
     element("p", { class: "more" }, `${words(name)} (${now?.clock || was?.clock} time): ${told}${ratio}`),
     distributions(sides, name),

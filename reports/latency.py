@@ -1,0 +1,188 @@
+"""Whether latency got worse: over all checks of two runs at once, because chance finds something in a large matrix.
+
+It starts from not knowing. A change is reported where four things hold together: the medians of processes lie apart by an
+exact test; Benjamini and Hochberg's share of false discoveries over the matrix is below its limit; the ratio is beyond what
+matters in practice; and clock cycles differ as time does. Unchanged is what an interval inside that threshold says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from reports import ratio, timing
+from reports.latency_thresholds import LatencyThresholds, Limit
+from reports.ratio import Ratio
+from reports.record import HOLDING, Record
+from reports.timing import Figure, Timing
+from reports.verdict import Finding, Kind
+
+Findings = dict[str, tuple[Finding, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One figure of one check in both runs, and how it differs; None where there are too few processes to say."""
+
+    id: str
+    before: Figure
+    after: Figure
+    limit: Limit
+    gap: Ratio | None
+    cycles: Ratio | None
+    false: float = 1.0
+
+
+def findings(before: Mapping[str, Record], after: Mapping[str, Record], thresholds: LatencyThresholds) -> Findings:
+    """What differs, by check id. Raises UserError where scipy, which judges, is not installed."""
+    found: dict[str, list[Finding]] = {}
+    pairs: list[Pair] = []
+    for id, was in before.items():
+        now = after.get(id)
+        if now is None or not {was.outcome, now.outcome} <= HOLDING or was.definition != now.definition:
+            continue
+        earlier, later = timing.of(was), timing.of(now)
+        if earlier is None:
+            continue
+        found[id] = list(_uncompared(earlier, later))
+        if later is not None and not found[id]:
+            found[id] += _counted(earlier, later)
+            pairs += _pairs(was, earlier, later, thresholds)
+    for pair in _over_the_matrix(pairs):
+        if (finding := judged(pair, thresholds)) is not None:
+            found[pair.id].append(finding)
+    return {id: tuple(each) for id, each in found.items() if each}
+
+
+def judged(pair: Pair, thresholds: LatencyThresholds) -> Finding | None:
+    """What one figure says; None where it did not change."""
+    limit, gap = pair.limit, pair.gap
+    if gap is None:
+        return _too_few(pair, thresholds)
+    beyond = pair.false <= thresholds.false_discoveries and not 1 / limit.ratio <= gap.estimate <= limit.ratio
+    if beyond and ratio.exact(pair.before.medians, pair.after.medians) <= thresholds.exact:
+        return _changed(pair, gap)
+    if 1 / limit.ratio <= gap.low and gap.high <= limit.ratio:
+        return None
+    more = ratio.needed(gap.spread, gap.estimate, limit.ratio, thresholds.confidence)
+    return Finding(
+        kind=Kind.INCONCLUSIVE, reason="noisy", size=_size(gap),
+        message=f"{_sentence(pair, gap)}: cannot be told from {limit.name}'s threshold of {limit.ratio - 1:.1%} with "
+        f"{_sides(pair)} processes, {more} a side would",
+    )  # fmt: skip
+
+
+def _changed(pair: Pair, gap: Ratio) -> Finding:
+    slower = gap.estimate > 1
+    if pair.cycles is not None and not _alike(pair.cycles.estimate, pair.limit.ratio, slower=slower):
+        return Finding(
+            kind=Kind.INCONCLUSIVE, reason="clock", size=_size(gap),
+            message=f"{_sentence(pair, gap)}, but in clock cycles {pair.cycles.estimate - 1:+.1%}: the clock differed",
+        )  # fmt: skip
+    cycles = f", in clock cycles {pair.cycles.estimate - 1:+.1%}" if pair.cycles is not None else ""
+    kind = Kind.REGRESSED if slower else Kind.IMPROVED
+    return Finding(kind=kind, reason="latency", message=f"{_sentence(pair, gap)}{cycles}", size=_size(gap))
+
+
+def _alike(cycles: float, threshold: float, *, slower: bool) -> bool:
+    """Cycles went the same way, by at least half of what matters."""
+    half = 1 + (threshold - 1) / 2
+    return cycles >= half if slower else cycles <= 1 / half
+
+
+def _sentence(pair: Pair, gap: Ratio) -> str:
+    way = "slower" if gap.estimate > 1 else "faster"
+    rate = f" ({pair.after.tokens_per_second:,.0f} tokens a second)" if pair.after.tokens_per_second else ""
+    return (f"{pair.before.name.replace('_', ' ')} ({pair.before.clock} time) {abs(gap.estimate - 1):.1%} {way} "
+            f"[{gap.low - 1:+.1%}, {gap.high - 1:+.1%}], from {_time(pair.before)} to {_time(pair.after)}{rate}")  # fmt: skip
+
+
+def _too_few(pair: Pair, thresholds: LatencyThresholds) -> Finding:
+    reasons = (*pair.before.disturbed, *pair.after.disturbed)
+    why = f"; the others were disturbed: {', '.join(sorted(set(reasons)))}" if reasons else ""
+    return Finding(
+        kind=Kind.INCONCLUSIVE, reason="disturbed" if reasons else "too_few",
+        message=f"{pair.before.name.replace('_', ' ')}: {_sides(pair)} processes can be compared, {thresholds.processes} "
+        f"a side are needed{why}",
+    )  # fmt: skip
+
+
+def _uncompared(before: Timing, after: Timing | None) -> Iterator[Finding]:
+    if after is None:
+        yield Finding(
+            kind=Kind.MISSING, reason="latency_missing", message="the baseline recorded latency, the candidate did not"
+        )
+    elif before.code != after.code:
+        yield Finding(kind=Kind.NOT_COMPARABLE, reason="workload_code", message="the code of the workload changed")
+    else:
+        for name in before.figures:
+            if name not in after.figures:
+                yield Finding(kind=Kind.MISSING, reason="figure_missing",
+                              message=f"the baseline recorded {name.replace('_', ' ')}, the candidate did not")  # fmt: skip
+
+
+def _counted(before: Timing, after: Timing) -> Iterator[Finding]:
+    """Counts repeat exactly, so any difference is one."""
+    for name, was in before.counters.items():
+        now = after.counters.get(name)
+        if name in after.unsteady:
+            seen = ", ".join(map(str, after.unsteady[name]))
+            yield Finding(kind=Kind.INCONCLUSIVE, reason=f"{name}_unsteady",
+                          message=f"{_COUNTS.get(name, name)} a call: {was} before, now processes differ: {seen}")  # fmt: skip
+        elif now is None:
+            yield Finding(
+                kind=Kind.MISSING, reason=f"{name}_missing", message=f"the baseline counted {name}, the candidate did not"
+            )
+        elif now != was:
+            sites = f": {_sites(before, after)}" if name == "synchronizations" and now > was else ""
+            yield Finding(
+                kind=Kind.REGRESSED if now > was else Kind.IMPROVED, reason=name, size=ratio_of(was, now),
+                message=f"{_COUNTS.get(name, name)} a call: {was} before, {now} now{sites}",
+            )  # fmt: skip
+
+
+_COUNTS = {"synchronizations": "waits of the host for the device", "retained": "bytes that stay allocated after",
+           "operators": "operators", "casts": "casts between dtypes", "launches": "kernel launches"}  # fmt: skip
+
+
+def ratio_of(was: int, now: int) -> float:
+    """How many times the larger is the smaller."""
+    low, high = sorted((abs(was), abs(now)))
+    return high / low if low else float(high)
+
+
+def _sites(before: Timing, after: Timing) -> str:
+    new = {site: count - before.sites.get(site, 0) for site, count in after.sites.items()}
+    return ", ".join(f"{count} more at {site}" for site, count in sorted(new.items()) if count > 0) or "no new call site"
+
+
+def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThresholds) -> Iterator[Pair]:
+    for name, was in before.figures.items():
+        now = after.figures[name]
+        limit = thresholds.limit(record.platform, was)
+        fewest = min(len(was.medians), len(now.medians))
+        gap = ratio.ratio(was.medians, now.medians, thresholds.confidence) if fewest >= thresholds.processes else None
+        known = gap is not None and was.cycles and now.cycles
+        cycles = ratio.ratio(was.cycles, now.cycles, thresholds.confidence) if known else None
+        yield Pair(id=record.id, before=was, after=now, limit=limit, gap=gap, cycles=cycles)
+
+
+def _over_the_matrix(pairs: list[Pair]) -> list[Pair]:
+    tested = [pair for pair in pairs if pair.gap is not None]
+    false = ratio.adjusted([pair.gap.p for pair in tested if pair.gap is not None])
+    shares = {id(pair): share for pair, share in zip(tested, false, strict=True)}
+    return [replace(pair, false=shares.get(id(pair), 1.0)) for pair in pairs]
+
+
+def _sides(pair: Pair) -> str:
+    before, after = len(pair.before.medians), len(pair.after.medians)
+    return str(before) if before == after else f"{before} and {after}"
+
+
+def _size(gap: Ratio) -> float:
+    return max(gap.estimate, 1 / gap.estimate)
+
+
+def _time(figure: Figure) -> str:
+    middle = sorted(figure.medians)[len(figure.medians) // 2]
+    return f"{middle * 1e3:.3f} ms" if middle >= 1e-3 else f"{middle * 1e6:.1f} us"

@@ -1,0 +1,80 @@
+"""From which difference latency is not the same: the part of thresholds.toml that speaks of it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from reports.fields import Fields
+from reports.timing import Figure
+
+DEVICE: Final = "device"
+SHORT: Final = "device_short"
+HOST: Final = "host"
+LAUNCH: Final = "launch"
+CPU: Final = "cpu"
+LIMITS: Final = (DEVICE, SHORT, HOST, LAUNCH, CPU)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A ratio that matters in practice, by the name of what it is for."""
+
+    name: str
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyThresholds:
+    """``short`` is in seconds: a workload of the device below it has a limit of its own."""
+
+    confidence: float
+    exact: float
+    false_discoveries: float
+    processes: int
+    short: float
+    limits: Mapping[str, Limit]
+
+    def limit(self, platform: str, figure: Figure) -> Limit:
+        """The limit of a figure: by the clock that told it, and on the CPU one for all."""
+        if platform == "cpu":
+            return self.limits[CPU]
+        if figure.clock != DEVICE:
+            return self.limits[LAUNCH if figure.clock == LAUNCH else HOST]
+        brief = bool(figure.medians) and statistics.median(figure.medians) < self.short
+        return self.limits[SHORT if brief else DEVICE]
+
+
+def latency_thresholds(keys: Fields) -> LatencyThresholds:
+    """The thresholds in the table ``latency``. Raises UserError naming the key when it is not usable."""
+    limits = {name: keys.table(name) for name in LIMITS}
+    thresholds = LatencyThresholds(
+        confidence=_share(keys, "confidence"),
+        exact=_share(keys, "exact"),
+        false_discoveries=_share(keys, "false_discoveries"),
+        processes=keys.whole("processes"),
+        short=keys.number("short"),
+        limits={name: Limit(name=name.replace("_", " "), ratio=_ratio(entry)) for name, entry in limits.items()},
+    )
+    keys.text("source")
+    if thresholds.processes < 2:
+        raise keys.wrong("processes", "a whole number of at least 2", thresholds.processes)
+    return thresholds
+
+
+def _share(keys: Fields, name: str) -> float:
+    value = keys.number(name)
+    if not 0.0 < value < 1.0:
+        raise keys.wrong(name, "a number between 0 and 1", value)
+    return value
+
+
+def _ratio(keys: Fields) -> float:
+    value = keys.number("ratio")
+    if not 1.0 < value < float("inf"):
+        raise keys.wrong("ratio", "a number above 1", value)
+    keys.text("source")
+    keys.close()
+    return value

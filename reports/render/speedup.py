@@ -1,0 +1,151 @@
+"""The guide's figures out of a recorded run: speed-up over eager attention by batch and length, decoding, and memory."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from matrix.errors import UserError
+from reports import ratio, timing
+from reports.drift import in_bytes
+from reports.record import HOLDING, Record
+from reports.run import Run
+from reports.summary import gpus
+
+EAGER: Final = "eager"
+CONFIDENCE: Final = 0.95
+HEAD: Final = ("model", "workload", "configuration", "time", "tokens a second", "speed-up over eager", "95 % interval",
+               "weights", "peak above them")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One configuration on one workload: the first figure's medians, and how many times faster than eager attention."""
+
+    record: Record
+    figure: timing.Figure
+    speedup: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+
+
+def points(run: Run) -> list[Point]:
+    """Every check of latency that holds, with its speed-up where eager attention ran the same workload.
+
+    Raises:
+        UserError: scipy is not installed.
+    """
+    found = [(record, figure) for record in run.records.values() if (figure := _first(record)) is not None]
+    eager = {_asked(record): figure for record, figure in found if record.configuration == EAGER}
+    return [_point(record, figure, eager.get(_asked(record))) for record, figure in found]
+
+
+def table(run: Run) -> str:
+    """One line a check of latency, in markdown, with the machine's name under it."""
+    lines = [HEAD, ("---",) * len(HEAD), *(_line(point) for point in points(run))]
+    machine = ", ".join(gpus(run.environment)) or run.header.platform
+    processes = max((len(point.figure.medians) for point in points(run)), default=0)
+    told = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{told}\n\n{machine}, {run.header.id}; medians of {processes} processes.\n"
+
+
+def draw(run: Run, folder: Path) -> list[Path]:
+    """One picture a model and kind of workload: speed-up over eager attention against batch, a line a length.
+
+    Raises:
+        UserError: matplotlib is not installed, the run has nothing to draw, or the folder cannot be written.
+    """
+    groups: dict[str, list[Point]] = defaultdict(list)
+    for point in points(run):
+        if point.record.configuration != EAGER and math.isfinite(point.speedup):
+            groups[f"{point.record.model}-{point.record.subject.partition('-')[0]}"].append(point)
+    if not groups:
+        raise UserError(f"{run.folder}: holds no latency beside eager attention's: run `pytest --tier=headline suites/latency`")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [_drawn(name, group, run, folder / f"speedup-{name}.png") for name, group in sorted(groups.items())]
+    except ImportError:
+        raise UserError("--to: matplotlib is not installed: pip install matplotlib") from None
+    except OSError as error:
+        raise UserError(f"--to {folder}: cannot be written: {error.strerror}") from None
+
+
+def _drawn(name: str, group: Iterable[Point], run: Run, path: Path) -> Path:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines: dict[tuple[Any, Any], list[tuple[int, Point]]] = defaultdict(list)
+    for point in group:
+        rows, tokens = shape(point.record.subject)
+        lines[point.record.configuration, tokens].append((rows, point))
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    configurations, lengths = (sorted({line[at] for line in lines}) for at in (0, 1))
+    for (configuration, tokens), entries in sorted(lines.items()):
+        entries.sort(key=lambda entry: entry[0])
+        style = {"color": f"C{configurations.index(configuration)}", "linestyle": _STYLES[lengths.index(tokens) % len(_STYLES)]}
+        _line_of(axes, f"{configuration}, {tokens} tokens", entries, style)
+    axes.set_xticks(sorted({rows for entries in lines.values() for rows, _ in entries}))
+    axes.axhline(1.0, color="grey", linewidth=0.8)
+    axes.set(
+        xlabel="rows of the batch",
+        ylabel="times as fast as eager attention",
+        title=f"{name}\n{', '.join(gpus(run.environment))}",
+    )
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    pyplot.close(figure)
+    return path
+
+
+# A colour a configuration, a stroke a length.
+_STYLES: Final = ("dotted", "dashed", "solid", "dashdot")
+
+
+def _line_of(axes: Any, label: str, entries: list[tuple[int, Point]], style: dict[str, Any]) -> None:
+    rows = [count for count, _ in entries]
+    middle = [point.speedup for _, point in entries]
+    below = [point.speedup - point.low for _, point in entries]
+    above = [point.high - point.speedup for _, point in entries]
+    axes.errorbar(rows, middle, yerr=(below, above), marker=".", capsize=3, label=label, **style)
+
+
+def shape(subject: str) -> tuple[int, int]:
+    """Rows and tokens out of a workload's name, ``prefill-4x512``; 0 where it names none."""
+    part = next((part for part in subject.split("-") if part.replace("x", "", 1).isdigit() and "x" in part), "0x0")
+    rows, _, tokens = part.partition("x")
+    return int(rows), int(tokens)
+
+
+def _first(record: Record) -> timing.Figure | None:
+    kept = timing.of(record) if record.outcome in HOLDING else None
+    return next((figure for figure in kept.figures.values() if figure.medians), None) if kept else None
+
+
+def _asked(record: Record) -> tuple[str, str, str]:
+    return record.model, record.dtype, record.subject
+
+
+def _point(record: Record, figure: timing.Figure, eager: timing.Figure | None) -> Point:
+    if eager is None:
+        return Point(record=record, figure=figure)
+    if min(len(eager.medians), len(figure.medians)) < 2:
+        return Point(record=record, figure=figure, speedup=statistics.median(eager.medians) / statistics.median(figure.medians))
+    gap = ratio.ratio(figure.medians, eager.medians, CONFIDENCE)
+    return Point(record=record, figure=figure, speedup=gap.estimate, low=gap.low, high=gap.high)
+
+
+def _line(point: Point) -> tuple[str, ...]:
+    record, figure = point.record, point.figure
+    known = math.isfinite(point.speedup)
+    sizes = [in_bytes(record.memory[name]) if name in record.memory else "-" for name in ("footprint", "peak")]
+    rate = f"{figure.tokens_per_second:,.0f}" if figure.tokens_per_second else "-"
+    interval = f"{point.low:.2f} to {point.high:.2f}" if math.isfinite(point.low) else "-"
+    return (record.model, record.subject, record.configuration, f"{statistics.median(figure.medians) * 1e3:.3f} ms", rate,
+            f"{point.speedup:.2f}" if known else "-", interval, *sizes)  # fmt: skip

@@ -1,0 +1,133 @@
+"""How well changes of latency are told: false alarms and slowdowns found, over many pairs of runs, as a table of markdown."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from matrix.errors import UserError
+from reports import timing
+from reports.compare import compare
+from reports.run import Run
+from reports.store import read_run
+from reports.thresholds import Thresholds, load_thresholds
+from reports.verdict import UNDECIDED, Kind
+
+KINDS: Final = ("same", "slower-3", "slower-10")
+RULE: Final = "mean:5%"
+LONG: Final = 1e-3
+SEED: Final = 0
+HEAD: Final = ("check", "device or host time", "the same: changed", "undecided", "3 % slower: found", "undecided",
+               "10 % slower: found", "undecided", f"`{RULE}`: the same", "3 %", "10 %")  # fmt: skip
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """Of one check and one kind of candidate: in how many pairs it was judged how, and what pytest-benchmark's rule says."""
+
+    pairs: int = 0
+    changed: int = 0
+    slower: int = 0
+    undecided: int = 0
+    rule: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """One check."""
+
+    seconds: float
+    tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+
+
+def table(folder: Path) -> str:
+    """Judge every pair. Raises UserError when the folder holds no trials, or scipy or pytest-benchmark is not installed."""
+    runs = {kind: _runs(folder, kind) for kind in KINDS}
+    numbers = sorted(set.intersection(*(set(found) for found in runs.values())))
+    if len(numbers) < 2:
+        raise UserError(f"{folder}: holds no two runs of each kind: record them with `python -m fixtures.latency.trials`")
+    random.Random(SEED).shuffle(numbers)
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
+    rows = _rows(runs, pairs, load_thresholds())
+    lines = [HEAD, ("---",) * len(HEAD), *(_line(id, row) for id, row in sorted(rows.items()))]
+    told = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{told}\n\n{_summary(rows, len(pairs))}\n\n{_machine(runs['same'][numbers[0]])}\n"
+
+
+def _runs(folder: Path, kind: str) -> dict[str, Run]:
+    found = sorted(path for path in folder.glob(f"{kind}-*") if path.name.removeprefix(f"{kind}-").isdigit())
+    return {path.name.removeprefix(f"{kind}-"): read_run(path) for path in found}
+
+
+def _rows(runs: Mapping[str, Mapping[str, Run]], pairs: list[tuple[str, str]], thresholds: Thresholds) -> dict[str, Row]:
+    rows: dict[str, Row] = {}
+    for first, second in pairs:
+        before = runs["same"][first]
+        for kind in KINDS:
+            after = runs[kind][second]
+            for verdict in compare(before, after, thresholds).verdicts:
+                was, now = _samples(before, verdict.id), _samples(after, verdict.id)
+                if not (was and now):
+                    continue  # it failed in one of them, which is no matter of latency
+                row = rows.setdefault(verdict.id, Row(seconds=statistics.median(was)))
+                tally = row.tallies[kind]
+                tally.pairs += 1
+                tally.changed += verdict.kind not in UNDECIDED | {Kind.UNCHANGED}
+                tally.slower += verdict.kind is Kind.REGRESSED
+                tally.undecided += verdict.kind in UNDECIDED
+                tally.rule += _rule(was, now)
+    return rows
+
+
+def _samples(run: Run, id: str) -> list[float]:
+    """What pytest-benchmark is handed: every sample of every process of the first figure."""
+    record = run.records.get(id)
+    if record is None or timing.of(record) is None:
+        return []
+    figures: Mapping[str, Any] = record.evidence[timing.EVIDENCE]["figures"]
+    first = next(iter(figures.values()))
+    return [sample for process in first["processes"] for sample in process["samples"]]
+
+
+def _rule(before: list[float], after: list[float]) -> bool:
+    """Whether ``--benchmark-compare-fail=mean:5%`` fails."""
+    try:
+        from pytest_benchmark.utils import parse_compare_fail
+    except ImportError:
+        raise UserError("trials: pytest-benchmark is not installed: pip install pytest-benchmark") from None
+    return bool(parse_compare_fail(RULE).fails({"mean": statistics.fmean(after)}, {"mean": statistics.fmean(before)}))
+
+
+def _line(id: str, row: Row) -> tuple[str, ...]:
+    same, three, ten = (row.tallies[kind] for kind in KINDS)
+    time = f"{row.seconds * 1e3:.3f} ms"
+    judged = (f"{same.changed} of {same.pairs}", str(same.undecided), f"{three.slower} of {three.pairs}", str(three.undecided),
+              f"{ten.slower} of {ten.pairs}", str(ten.undecided))  # fmt: skip
+    return (id, time, *judged, *(f"{tally.rule} of {tally.pairs}" for tally in (same, three, ten)))
+
+
+def _summary(rows: Mapping[str, Row], pairs: int) -> str:
+    every, long = list(rows.values()), [row for row in rows.values() if row.seconds >= LONG]
+    return (
+        f"{pairs} pairs of runs. The same: {_share(every, 'same', 'changed')} judged changed. 3 % slower, above 1 ms: "
+        f"{_share(long, 'slower-3', 'slower')} found. 10 % slower: {_share(every, 'slower-10', 'slower')} found. "
+        f"pytest-benchmark's {RULE}: {_share(every, 'same', 'rule')}, {_share(long, 'slower-3', 'rule')}, "
+        f"{_share(every, 'slower-10', 'rule')}."
+    )
+
+
+def _share(rows: list[Row], kind: str, what: str) -> str:
+    pairs = sum(row.tallies[kind].pairs for row in rows)
+    count = sum(int(getattr(row.tallies[kind], what)) for row in rows)
+    return f"{count} of {pairs} ({count / pairs:.1%})" if pairs else "none of none"
+
+
+def _machine(run: Run) -> str:
+    from reports.summary import gpus
+
+    return ", ".join(gpus(run.environment)) or f"the CPU ({run.header.id})"

@@ -1,0 +1,72 @@
+"""The figures of a latency check, read out of its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reports.record import Record
+
+EVIDENCE: Final = "latency"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One figure: seconds and clock cycles, the median of each process that was not disturbed.
+
+    ``clock`` is device, processor, host or launch; ``cycles`` is empty where the clock of the device is not known.
+    ``disturbed`` says of the other processes why their samples are not believed.
+    """
+
+    name: str
+    clock: str
+    medians: tuple[float, ...]
+    cycles: tuple[float, ...]
+    disturbed: tuple[str, ...] = ()
+    tokens_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """What a latency check measured and counted; ``unsteady`` are the counts of each process where they do not agree, ``code``
+    is the hash of the code of its workload.
+    """
+
+    figures: Mapping[str, Figure]
+    counters: Mapping[str, int]
+    unsteady: Mapping[str, tuple[int, ...]]
+    sites: Mapping[str, int]
+    code: str
+
+
+def of(record: Record) -> Timing | None:
+    """The timing of a record, None where it holds none that can be read."""
+    kept = record.evidence.get(EVIDENCE)
+    if not isinstance(kept, Mapping):
+        return None
+    try:
+        return Timing(
+            figures={name: _figure(name, entry) for name, entry in kept["figures"].items()},
+            counters={name: int(count) for name, count in kept["counters"].items()},
+            unsteady={name: tuple(map(int, each)) for name, each in kept.get("unsteady", {}).items()},
+            sites={name: int(count) for name, count in kept["sites"].items()},
+            code=str(kept["code"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _figure(name: str, entry: Mapping[str, Any]) -> Figure:
+    processes = entry["processes"]
+    clean = [process for process in processes if process["median"] is not None]
+    reasons = {reason for process in processes if process["median"] is None for _, reason in process["marked"]}
+    cycles = [float(process["cycles"]) for process in clean if process["cycles"] is not None]
+    return Figure(
+        name=name,
+        clock=str(entry["clock"]),
+        medians=tuple(float(process["median"]) for process in clean),
+        cycles=tuple(cycles) if len(cycles) == len(clean) else (),
+        disturbed=tuple(sorted(reasons)),
+        tokens_per_second=entry.get("tokens_per_second"),
+    )

@@ -1,0 +1,156 @@
+"""Measuring processes: what each fault of latency leaves in the evidence, and what becomes of one that ends them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fixtures.faults import latency as faults
+from fixtures.findings import Finding
+from fixtures.latency.campaign import Asked, Found, Server
+from fixtures.latency.evidence import record, repeated
+from fixtures.latency.handover import REPLAY, hand_over
+from fixtures.latency.server import _anew, known
+from fixtures.latency.tasks import MAKERS
+from fixtures.measure import Measurement
+from matrix.cell import TIMED
+from reports.record import Outcome, Record
+
+PREFILL, ALTERNATING = (f"sdpa/llama-mini/bf16/cpu::latency[{name}]" for name in ("prefill-2x64", "alternating-shapes"))
+DECODE = "sdpa/llama-mini/bf16/cpu::latency[decode-2x64]"
+CHECKS = {id: Asked(check=check) for id, check in known("cpu").items() if id in (PREFILL, DECODE, ALTERNATING)}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """One environment for all: its libraries are imported once."""
+    with Server("cpu") as started:
+        yield started
+
+
+def measured(server: Server, id: str, *inject: str) -> Record:
+    """The record of a check after one process, with these faults in force."""
+    server.inject = inject
+    server.findings = type(server.findings)()
+    server.measure(0, [CHECKS[id]], counting=True)
+    return record(CHECKS[id], server.findings)
+
+
+@pytest.fixture(scope="module")
+def clean(server: Server) -> dict[str, dict[str, Any]]:
+    """What each check gives without a fault."""
+    return {id: measured(server, id).evidence["latency"] for id in CHECKS}
+
+
+def test_a_check_has_its_figures_counts_and_the_way_it_was_started(clean: dict[str, dict[str, Any]]) -> None:
+    found = clean[DECODE]
+
+    assert ["time_per_output_token"] == list(found["figures"])
+    assert ("fork", 0, 0) == (found["start"], found["counters"]["synchronizations"], found["counters"]["retained"])
+    assert found["figures"]["time_per_output_token"]["processes"][0]["median"] > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "id", "counter"),
+    [
+        ("host-sync", DECODE, "synchronizations"),
+        ("memory-retained", PREFILL, "retained"),
+        ("dtype-upcast", PREFILL, "casts"),
+        ("layer-overhead", DECODE, "operators"),
+        ("shapes-retuned", ALTERNATING, "operators"),
+    ],
+)
+def test_a_fault_of_latency_is_counted(
+    fault: str, id: str, counter: str, server: Server, clean: dict[str, dict[str, Any]]
+) -> None:
+    broken = measured(server, id, fault).evidence["latency"]
+
+    assert broken["counters"][counter] > clean[id]["counters"][counter]
+
+
+def test_a_wait_of_the_host_is_told_with_its_call_site(server: Server) -> None:
+    sites = measured(server, DECODE, "host-sync").evidence["latency"]["sites"]
+
+    assert [("change", 2)] == [(site.split()[-1], count) for site, count in sites.items()]
+    assert next(iter(sites)).startswith("latency.py:")
+
+
+def test_a_slowdown_is_as_large_as_was_asked_for(server: Server) -> None:
+    """One process measures both, in turns, so that whoever else is on the machine slows down both."""
+    asked = [CHECKS[PREFILL], Asked(check=CHECKS[PREFILL].check, inject=("slower:400",))]
+    server.inject, server.findings = (), type(server.findings)()
+    server.measure(0, asked, counting=False)
+    was, now = (server.findings.of[each.key][0].result["figures"]["prefill"]["median"] for each in asked)
+
+    assert now > 2 * was
+
+
+def test_a_check_that_ends_its_process_costs_itself_alone(server: Server) -> None:
+    server.inject, server.findings = (f"segfault:{PREFILL}",), type(server.findings)()
+    server.measure(0, [CHECKS[PREFILL], CHECKS[DECODE]], counting=False)
+    crashed, passed = (record(CHECKS[id], server.findings) for id in (PREFILL, DECODE))
+
+    assert (Outcome.CRASHED, Outcome.PASSED) == (crashed.outcome, passed.outcome)
+    assert "was ended by signal 11" in crashed.message
+
+
+def test_what_the_library_raises_is_the_outcome_of_the_check(server: Server) -> None:
+    error = {"outcome": "refused", "code": "ValueError", "sentence": "does not support it"}
+    findings = type(server.findings)()
+    findings.of[PREFILL] = [Found(process=0, result={"error": error}, start="fork", context=0.0, telemetry="")]
+
+    assert (Outcome.REFUSED, "does not support it") == (
+        (found := record(CHECKS[PREFILL], findings)).outcome,
+        found.message,
+    )
+
+
+def test_a_check_that_was_not_measured_fails(server: Server) -> None:
+    assert "not-measured" == record(CHECKS[PREFILL], type(server.findings)()).reason
+
+
+def test_disabled_benchmarks_are_a_failure(server: Server) -> None:
+    measured(server, PREFILL)
+    check = CHECKS[PREFILL].check
+
+    with pytest.raises(Finding, match="pytest-benchmark is disabled"):
+        hand_over(check, server.findings, Measurement(check), SimpleNamespace(enabled=False))
+
+
+def test_counts_that_do_not_repeat_are_set_apart() -> None:
+    assert ({"casts": 3}, {"operators": [1, 2]}) == repeated([{"operators": 1, "casts": 3}, {"operators": 2, "casts": 3}])
+
+
+@pytest.mark.benchmark(timer=REPLAY)
+def test_pytest_benchmark_tells_the_samples_that_were_measured_elsewhere(benchmark: Any) -> None:
+    if not benchmark.enabled:
+        pytest.skip("pytest-benchmark disables itself in the workers of pytest-xdist")
+
+    benchmark.pedantic(REPLAY.step, setup=REPLAY.rewind, rounds=REPLAY.load([0.25, 0.5, 1.0]))
+
+    assert [0.25, 0.5, 1.0] == benchmark.stats.stats.data
+
+
+def test_every_schedule_that_may_be_timed_has_its_tasks() -> None:
+    assert set(TIMED) == set(MAKERS)
+
+
+def test_every_fault_of_latency_is_tried() -> None:
+    assert {fault.name for fault in faults.FAULTS} == {
+        "host-sync", "memory-retained", "dtype-upcast", "layer-overhead", "shapes-retuned", "slower"
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_where_a_fork_is_not_safe_processes_are_started_anew(server: Server) -> None:
+    """The measuring process imports for itself, and finds the same."""
+    order = {"platform": "cpu", "inject": [], "own": 0, "jobs": [{"check": DECODE, "inject": [], "counting": False}]}
+    out, words = (Path(server._folder.name) / name for name in ("anew", "anew-words"))
+
+    assert 0 == _anew(order | {"out": str(out), "words": str(words)}), words.read_text()
+    assert ["started", "check", "finished"] == [next(iter(json.loads(line))) for line in out.read_text().splitlines()]

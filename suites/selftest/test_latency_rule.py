@@ -1,0 +1,190 @@
+"""What two runs' latency is judged to be, and how often rightly: a simulation of the whole rule."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports import latency
+from reports.compare import compare
+from reports.ratio import adjusted, needed, ratio
+from reports.record import Outcome, Record
+from reports.run import Header, Run
+from reports.thresholds import load_thresholds
+from reports.verdict import Finding, Kind
+
+THRESHOLDS = load_thresholds()
+LEAD = [1.000, 1.001, 0.999, 1.002, 0.998]  # medians of five processes of a quiet device, in some unit
+
+
+def entry(medians: list[float | None], clock: str = "device", mhz: int = 1980, **changes: Any) -> dict[str, Any]:
+    processes = [
+        {"median": median, "cycles": median and median * mhz * 1e6, "samples": [median] if median else [], "marked": []}
+        for median in medians
+    ]
+    return {"clock": clock, "tokens": 8, "units": 1, "processes": processes} | changes
+
+
+def record(figures: dict[str, Any], platform: str = "cuda", check: str = "prefill", **changes: Any) -> Record:
+    evidence = {"figures": figures, "counters": {}, "sites": {}, "code": "1"} | changes
+    id = f"sdpa/llama-1b/bf16/{platform}::latency[{check}]"
+    return Record(
+        id=id, configuration="sdpa", model="llama-1b", dtype="bf16", platform=platform, check="latency", subject=check,
+        outcome=Outcome.PASSED, evidence={"latency": evidence}, definition="d",
+    )  # fmt: skip
+
+
+def scaled(factor: float, unit: float = 0.01) -> list[float | None]:
+    return [factor * unit * each for each in LEAD]
+
+
+def judged(before: Record, after: Record) -> tuple[Finding, ...]:
+    return latency.findings({before.id: before}, {after.id: after}, THRESHOLDS.latency).get(before.id, ())
+
+
+def verdict(before: Record, after: Record) -> tuple[Kind | None, str]:
+    found = judged(before, after)
+    return (found[0].kind, found[0].reason) if found else (None, "")
+
+
+@pytest.mark.parametrize(
+    ("factor", "expected"),
+    [
+        (1.000, (None, "")),
+        (1.004, (None, "")),
+        (1.030, (Kind.REGRESSED, "latency")),
+        (1.100, (Kind.REGRESSED, "latency")),
+        (0.950, (Kind.IMPROVED, "latency")),
+    ],
+)
+def test_a_change_of_device_time_is_judged_by_its_size(factor: float, expected: tuple[Kind | None, str]) -> None:
+    before, after = record({"prefill": entry(scaled(1.0))}), record({"prefill": entry(scaled(factor))})
+
+    assert expected == verdict(before, after)
+
+
+def test_a_short_workload_has_a_wider_limit() -> None:
+    before = record({"prefill": entry(scaled(1.0, 1e-4))})
+
+    assert (None, "") == verdict(before, record({"prefill": entry(scaled(1.03, 1e-4))}))
+    assert (Kind.REGRESSED, "latency") == verdict(before, record({"prefill": entry(scaled(1.1, 1e-4))}))
+
+
+def test_the_cpu_has_the_widest_limit() -> None:
+    before = record({"prefill": entry(scaled(1.0), "host")}, "cpu")
+
+    assert (None, "") == verdict(before, record({"prefill": entry(scaled(1.15), "host")}, "cpu"))
+    assert (Kind.REGRESSED, "latency") == verdict(before, record({"prefill": entry(scaled(1.4), "host")}, "cpu"))
+
+
+def test_a_gap_that_does_not_show_in_clock_cycles_is_of_the_clock() -> None:
+    before, after = record({"prefill": entry(scaled(1.0))}), record({"prefill": entry(scaled(1.1), mhz=1800)})
+
+    assert (Kind.INCONCLUSIVE, "clock") == verdict(before, after)
+
+
+def test_with_too_few_processes_nothing_is_decided() -> None:
+    before, after = record({"prefill": entry(scaled(1.0))}), record({"prefill": entry(scaled(1.5)[:4])})
+
+    assert (Kind.INCONCLUSIVE, "too_few") == verdict(before, after)
+
+
+def test_processes_that_were_disturbed_are_not_compared_and_their_reason_is_said() -> None:
+    slow = entry([*scaled(1.0)[:4], None])
+    slow["processes"][4]["marked"] = [[0.02, "throttled: power brake"]]
+
+    finding = judged(record({"prefill": entry(scaled(1.0))}), record({"prefill": slow}))[0]
+
+    assert (Kind.INCONCLUSIVE, "disturbed") == (finding.kind, finding.reason)
+    assert "throttled: power brake" in finding.message
+
+
+def test_noise_says_how_many_processes_would_tell() -> None:
+    noisy: list[float | None] = [0.010, 0.011, 0.009, 0.0105, 0.0095]
+    finding = judged(record({"prefill": entry(noisy)}), record({"prefill": entry(noisy)}))[0]
+
+    assert (Kind.INCONCLUSIVE, "noisy") == (finding.kind, finding.reason)
+    assert f"{needed(statistics.stdev(noisy) / 0.01, 1.0, 1.015, 0.99) // 100}" in finding.message  # type: ignore[arg-type]
+
+
+def test_another_code_of_the_workload_is_not_comparable() -> None:
+    before, after = record({"prefill": entry(scaled(1.0))}), record({"prefill": entry(scaled(2.0))}, code="2")
+
+    assert (Kind.NOT_COMPARABLE, "workload_code") == verdict(before, after)
+
+
+def test_a_figure_that_is_no_longer_measured_is_missing() -> None:
+    before = record({"prefill": entry(scaled(1.0)), "prefill_launch": entry(scaled(1.0), "launch")})
+
+    assert (Kind.MISSING, "figure_missing") == verdict(before, record({"prefill": entry(scaled(1.0))}))
+    assert (Kind.MISSING, "latency_missing") == verdict(before, replace(before, evidence={}))
+
+
+def test_a_new_synchronization_is_a_regression_with_its_call_site() -> None:
+    before = record({}, counters={"synchronizations": 1, "launches": 8}, sites={"a.py:1 f": 1})
+    after = record({}, counters={"synchronizations": 2, "launches": 8}, sites={"a.py:1 f": 1, "b.py:7 g": 1})
+
+    finding = judged(before, after)[0]
+
+    assert (Kind.REGRESSED, "synchronizations") == (finding.kind, finding.reason)
+    assert finding.message == "waits of the host for the device a call: 1 before, 2 now: 1 more at b.py:7 g"
+
+
+def test_counts_that_differ_between_processes_decide_nothing() -> None:
+    before, after = record({}, counters={"launches": 8}), record({}, counters={}, unsteady={"launches": [8, 9]})
+
+    assert (Kind.INCONCLUSIVE, "launches_unsteady") == verdict(before, after)
+
+
+def test_a_missing_benchmark_and_a_regression_make_a_comparison_worse() -> None:
+    before = record({"prefill": entry(scaled(1.0))})
+    gone = compare(run(before), run(), THRESHOLDS)
+    slow = compare(run(before), run(record({"prefill": entry(scaled(1.1))})), THRESHOLDS)
+
+    assert [(True, Kind.MISSING), (True, Kind.REGRESSED)] == [(each.worse, each.verdicts[0].kind) for each in (gone, slow)]
+
+
+def run(*records: Record) -> Run:
+    kept = {each.id: each for each in records} | {"other": replace(record({}), id="other", check="builds")}
+    header = Header(id="r", started=0.0, platform="cuda", complete=True, finished=1.0)
+    return Run(folder=Path("r"), header=header, records=kept)
+
+
+def test_false_discoveries_are_controlled_over_the_matrix() -> None:
+    """A gap that would count alone does not where there are many others without one."""
+    assert [0.02, 0.02] == adjusted([0.01, 0.02])
+    assert adjusted([0.005, *[0.5] * 99])[0] > 0.01
+
+
+def test_the_interval_covers_the_true_ratio_as_often_as_it_says() -> None:
+    draws = random.Random(1)
+    sides = [[[draws.gauss(1, 0.01) for _ in range(5)] for _ in range(2)] for _ in range(400)]
+    covered = sum(gap.low <= 1.0 <= gap.high for gap in (ratio(*each, confidence=0.9) for each in sides))
+
+    assert 0.85 < covered / 400 < 0.95
+
+
+@pytest.mark.parametrize(
+    ("slower", "least", "most"), [(1.0, 0.0, 0.01), (1.03, 0.95, 1.0), (1.1, 0.99, 1.0)], ids=["same", "3 %", "10 %"]
+)
+def test_the_whole_rule_in_a_simulation(slower: float, least: float, most: float) -> None:
+    """Processes 0.4 % apart: false alarms in at most 1 %, 3 % found in at least 95 %; 20 matrices of 20 checks."""
+    draws, found, checks = random.Random(7), 0, 20
+
+    def side(factor: float) -> dict[str, Record]:
+        made = [
+            record({"prefill": entry([0.01 * factor * draws.lognormvariate(0, 0.004) for _ in range(5)])}, check=str(number))
+            for number in range(checks)
+        ]
+        return {each.id: each for each in made}
+
+    for _ in range(20):
+        findings = latency.findings(side(1.0), side(slower), THRESHOLDS.latency)
+        found += sum(each[0].kind in (Kind.REGRESSED, Kind.IMPROVED) for each in findings.values())
+
+    assert least <= found / (20 * checks) <= most

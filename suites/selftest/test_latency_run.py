@@ -1,0 +1,53 @@
+"""Whole runs that take latency: after workers, with pytest-benchmark disabled, and of two environments in turns."""
+
+from __future__ import annotations
+
+import json
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from reports.__main__ import main
+from suites.selftest.nested import validate
+from suites.selftest.test_faults import facts
+
+__all__ = ["facts"]
+PREFILL = "sdpa/llama-mini/bf16/cpu::latency[prefill-2x64]"
+NARROW = ("--cells", "sdpa and llama-mini", "-k", "prefill-2x64 or imports", "--processes=1")
+
+
+@pytest.mark.slow
+def test_latency_is_taken_after_workers_and_stored_by_pytest_benchmark(tmp_path: Path, facts: Path) -> None:
+    found = validate(tmp_path, facts, *NARROW, f"--benchmark-json={tmp_path / 'stored.json'}", workers=2)
+
+    assert found.run is not None and 0 == found.exit_code, found.output
+    assert ("passed", "main", ()) == (
+        found.run.records[PREFILL].outcome,
+        found.run.records[PREFILL].worker,
+        found.run.missing,
+    )
+    assert [PREFILL] == [
+        entry["extra_info"]["check"] for entry in json.loads((tmp_path / "stored.json").read_text())["benchmarks"]
+    ]
+
+
+@pytest.mark.slow
+def test_a_run_with_benchmarks_disabled_is_red(tmp_path: Path, facts: Path) -> None:
+    found = validate(tmp_path, facts, *NARROW, "--benchmark-disable", workers=2)
+
+    assert found.run is not None, found.output
+    assert (1, "benchmarks-disabled") == (found.exit_code, found.run.records[PREFILL].reason)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("inject", "expected"), [([], (0, 3)), (["--inject=host-sync"], (1,))])
+def test_two_environments_are_measured_in_turns_and_judged(
+    inject: list[str], expected: tuple[int, ...], tmp_path: Path
+) -> None:
+    """The same environment twice: nothing got worse, until one of them is broken."""
+    told = StringIO()
+    arguments = ["ab", f"--a={sys.executable}", f"--b={sys.executable}", "--platform=cpu", "--cells=eager and llama-mini"]
+
+    assert main([*arguments, f"--run-dir={tmp_path}", *inject], told) in expected, told.getvalue()

@@ -1,0 +1,143 @@
+"""When warm-up is over, when there are samples enough, and what becomes of those that cannot be believed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fixtures.latency.campaign import Asked, order_of
+from fixtures.latency.sampling import Sample, enough, noise, series, settled
+from fixtures.latency.telemetry import disturbance, telemetry
+from matrix.errors import UserError
+from matrix.measuring import Measuring, load_measuring
+from suites.selftest.samples import check
+
+RULES = Measuring(processes=5, least=5, most=8, seconds=1.0, noise=0.01, warm_up=2.0, flush=0.0, counting=1)
+
+
+class Machine:
+    """Tells samples as they come, and a time that each of them takes."""
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self.samples: Iterator[Sample] = iter(samples)
+        self.time = 0.0
+
+    def take(self) -> Sample:
+        sample = next(self.samples)
+        self.time += sample.seconds
+        return sample
+
+    def now(self) -> float:
+        return self.time
+
+
+def steady(seconds: float = 0.1) -> Iterator[Sample]:
+    return itertools.repeat(Sample(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ([1.0] * 5, False),  # too few to compare
+        ([1.0] * 6, True),
+        ([9.0, 5.0, 3.0, 2.0, 1.0, 1.0], False),
+        ([9.0, 1.0, 1.0, 1.0, 1.02, 1.0, 1.0], True),
+    ],
+)
+def test_warm_up_is_over_when_samples_settle(seconds: list[float], expected: bool) -> None:
+    assert expected == settled(seconds)
+
+
+def test_warm_up_has_an_end_where_nothing_settles() -> None:
+    machine = Machine(Sample(seconds=0.1 * 1.1**index) for index in itertools.count())
+
+    taken = series(machine.take, RULES, machine.now)
+
+    assert (False, 5) == (taken.settled, len(taken.samples))
+
+
+def test_a_quiet_series_ends_at_its_least() -> None:
+    machine = Machine(steady())
+
+    taken = series(machine.take, RULES, machine.now)
+
+    assert (True, 5) == (taken.settled, len(taken.samples))
+
+
+def test_a_noisy_series_ends_at_its_cap() -> None:
+    noisy = (Sample(seconds=0.01 if index % 2 else 0.02) for index in itertools.count())
+    machine = Machine(noisy)
+
+    assert 8 == len(series(machine.take, RULES, machine.now).samples)
+
+
+def test_time_ends_a_series_too() -> None:
+    assert enough([0.1, 0.3, 0.1, 0.3, 0.1], elapsed=1.1, rules=RULES)
+    assert not enough([0.1, 0.3, 0.1, 0.3], elapsed=1.1, rules=RULES)
+
+
+def test_a_disturbed_sample_is_put_aside_and_replaced() -> None:
+    throttled = Sample(seconds=0.2, disturbed="throttled: power brake")
+    machine = Machine(itertools.chain(itertools.repeat(Sample(seconds=0.1), 6), [throttled] * 2, steady()))
+
+    taken = series(machine.take, RULES, machine.now)
+
+    assert ([0.2, 0.2], [0.1] * 5) == ([each.seconds for each in taken.marked], [each.seconds for each in taken.samples])
+
+
+def test_a_series_that_is_never_in_peace_is_given_up() -> None:
+    machine = Machine(itertools.repeat(Sample(seconds=0.1, disturbed="shared with 1 other process")))
+
+    taken = series(machine.take, RULES, machine.now)
+
+    assert ([], True) == (taken.samples, len(taken.marked) > RULES.most)
+
+
+def test_cycles_are_seconds_times_the_clock() -> None:
+    machine = Machine(itertools.repeat(Sample(seconds=0.1, mhz=1980)))
+
+    assert pytest.approx(0.1 * 1980e6) == series(machine.take, RULES, machine.now).cycles
+
+
+def test_noise_is_a_share_of_the_median() -> None:
+    assert pytest.approx(noise([1.0, 1.1, 0.9, 1.0, 1.2])) == noise([10.0, 11.0, 9.0, 10.0, 12.0])
+
+
+@pytest.mark.parametrize(
+    ("throttled", "others", "expected"),
+    [
+        ([], 0, ""),
+        ([], None, ""),
+        (["power brake"], 0, "throttled: power brake"),
+        ([], 2, "shared with 2 other processes"),
+    ],
+)
+def test_a_device_that_is_throttled_or_shared_is_not_believed(throttled: list[str], others: int | None, expected: str) -> None:
+    assert expected == disturbance(throttled, others)
+
+
+def test_the_cpu_says_that_it_knows_nothing_of_clocks() -> None:
+    known = telemetry("cpu")
+
+    assert ("none (the CPU has no device to ask)", 0, "") == (known.source, known.read().mhz, known.read().disturbed)
+
+
+def test_every_process_meets_the_cells_in_another_order_and_keeps_each_together() -> None:
+    names = ("eager", "sdpa", "sdpa-math")
+    asked = [Asked(check=check("latency", subject, name=name)) for name in names for subject in ("a", "b")]
+    orders = [[each.check.cell.configuration.name for each in order_of(asked, number, 5)] for number in range(5)]
+
+    assert len({tuple(order) for order in orders}) > 2
+    assert all([*order[::2]] == [*order[1::2]] and {*order} == {*names} for order in orders)
+
+
+def test_rules_that_ask_for_less_than_the_least_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "measuring.toml"
+    keys = "processes = 5\nleast = 9\nmost = 8\nmilliseconds = 1\nnoise_per_mille = 1\nwarm_up_milliseconds = 1\n"
+    path.write_text(f"version = 1\n[measuring.cpu]\n{keys}flush_microseconds = 1\ncounting = 1\n")
+
+    with pytest.raises(UserError, match=r"measuring.toml: measuring.cpu.most is 8, at least 9 \(least\) is accepted"):
+        load_measuring("cpu", path)

@@ -1,0 +1,88 @@
+"""What is told of recorded latency: how well changes are found, and how much faster than eager attention a configuration is."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fixtures.latency.folders import Written, write
+from matrix.errors import UserError
+from reports.record import Record
+from reports.render import speedup, trials
+from reports.render.speedup import shape
+from reports.store import read_run
+from suites.selftest.samples import facts
+from suites.selftest.test_latency_rule import entry, record, scaled
+
+DRAWS = random.Random(3)
+
+
+def quiet(factor: float) -> Record:
+    """Processes 0.2 % apart."""
+    medians: list[float | None] = [0.01 * factor * DRAWS.lognormvariate(0, 0.002) for _ in range(5)]
+    return record({"prefill": entry(medians)})
+
+
+def written(folder: Path, *records: Record, inject: tuple[str, ...] = ()) -> Path:
+    said = Written(name=folder.name, facts=facts("cuda"), tier="full", cells="*", started=1.0, inject=inject)
+    write(folder, said, records)
+    return folder
+
+
+def test_trials_count_false_alarms_and_what_was_found(tmp_path: Path) -> None:
+    for number in range(1, 5):
+        for kind, factor in (("same", 1.0), ("slower-3", 1.03), ("slower-10", 1.1)):
+            inject = () if kind == "same" else (kind,)
+            written(tmp_path / f"{kind}-{number:02d}", quiet(factor), inject=inject)
+
+    told = trials.table(tmp_path)
+
+    assert "| 0 of 2 | 0 | 2 of 2 | 0 | 2 of 2 | 0 | 0 of 2 | 0 of 2 | 2 of 2 |" in told
+    assert "The same: 0 of 2 (0.0%) judged changed. 3 % slower, above 1 ms: 2 of 2 (100.0%) found." in told
+    assert told.rstrip().endswith("GPU")
+
+
+def test_trials_need_two_runs_of_each_kind(tmp_path: Path) -> None:
+    written(tmp_path / "same-01", quiet(1.0))
+
+    with pytest.raises(UserError, match="holds no two runs of each kind"):
+        trials.table(tmp_path)
+
+
+def test_the_runs_of_a_campaign_are_runs_as_any_other(tmp_path: Path) -> None:
+    run = read_run(written(tmp_path / "a", quiet(1.0)))
+
+    assert (True, (), 1) == (run.header.complete, run.damage, len(run.records))
+
+
+def test_speed_up_is_told_against_eager_attention_with_its_interval(tmp_path: Path) -> None:
+    fast = record({"prefill": entry(scaled(0.5), tokens_per_second=1600.0)}, check="prefill-4x512")
+    slow = replace(record({"prefill": entry(scaled(1.0))}, check="prefill-4x512"), id="eager", configuration="eager")
+
+    told = speedup.table(read_run(written(tmp_path / "a", slow, fast)))
+
+    assert "| llama-1b | prefill-4x512 | sdpa | 5.000 ms | 1,600 | 2.00 | 2.00 to 2.00 | - | - |" in told
+    assert "GPU, " in told
+
+
+def test_speed_up_is_drawn_and_a_run_without_any_is_told(tmp_path: Path) -> None:
+    fast, slow = (record({"prefill": entry(scaled(factor))}, check="prefill-4x512") for factor in (0.5, 1.0))
+    eager = replace(slow, id="eager", configuration="eager")
+    written(tmp_path / "both", eager, fast)
+    written(tmp_path / "one", fast)
+
+    drawn = speedup.draw(read_run(tmp_path / "both"), tmp_path / "plots")
+
+    assert [("speedup-llama-1b-prefill.png", b"PNG")] == [(path.name, path.read_bytes()[1:4]) for path in drawn]
+    with pytest.raises(UserError, match="holds no latency beside eager attention's"):
+        speedup.draw(read_run(tmp_path / "one"), tmp_path / "plots")
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"), [("prefill-4x512", (4, 512)), ("padded-4x512-7b", (4, 512)), ("load-warm", (0, 0))]
+)
+def test_rows_and_tokens_are_in_the_name_of_a_workload(subject: str, expected: tuple[int, int]) -> None:
+    assert expected == shape(subject)
