@@ -18,7 +18,11 @@ from matrix.cell import Model
 from matrix.errors import UserError
 from matrix.load import load_models
 
-MODELS = {name: model for name, model in load_models().items() if model.task != "call" and not model.package}
+MODELS = {
+    name: model
+    for name, model in load_models().items()
+    if model.task != "call" and not model.package and model.tier != "headline"
+}
 # Those that only some configurations are asked of are never judged by what they say.
 CAUSAL = [name for name, model in MODELS.items() if model.task == "causal-lm" and model.configurations == ("*",)]
 LLAMA = MODELS["llama-tiny"]
