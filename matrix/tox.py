@@ -41,9 +41,12 @@ def run_suite(stack: Stack, arguments: Sequence[str], folder: Path, log: Path) -
 
 
 def require() -> None:
-    """Raises UserError: this Python has no tox."""
-    if importlib.util.find_spec("tox") is None:
-        raise UserError("tox is not installed in this Python: run `pip install tox`, then the same command again")
+    """Raises UserError: this Python lacks what builds the stacks, or what compares their latency in the end."""
+    for package in ("tox", "scipy"):
+        if importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"{package} is not installed in this Python: run `pip install tox scipy`, then the same command again"
+            )
 
 
 def _run(stack: Stack, options: Sequence[str], arguments: Sequence[str], log: Path) -> int:

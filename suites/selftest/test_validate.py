@@ -189,6 +189,13 @@ def test_an_installation_that_fails_is_told_in_pips_words(monkeypatch: pytest.Mo
         tox.build(Stack(environment=CPU, changed=(resolved("torch==9"),)), tmp_path / "log")
 
 
+def test_what_is_missing_is_said_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tox.importlib.util, "find_spec", lambda name: None if name == "scipy" else name)
+
+    with pytest.raises(UserError, match=r"^scipy is not installed in this Python: run `pip install tox scipy`, then"):
+        tox.require()
+
+
 def test_a_suite_that_records_nothing_is_no_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def failing(stack: Stack, options: Sequence[str], arguments: Sequence[str], log: Path) -> int:
         log.write_text("ERROR: --cells 'x' matches no cell\n\n")
