@@ -1,5 +1,5 @@
-"""``python -m matrix``: ``list`` says every cell and for each that cannot run the measured reason; ``ci`` writes the jobs of a
-CI system or a cluster.
+"""``python -m matrix``: ``list`` says every cell and for each that cannot run the measured reason; ``validate`` says whether a
+release may ship; ``ci`` writes the jobs of a CI system or a cluster.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from matrix import validate
 from matrix.availability import Facts, load_facts, probe, reason
 from matrix.cell import PLATFORMS, TIERS, Cell
 from matrix.ci import command as ci
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     machine.add_argument("--facts", type=Path, metavar="FILE", help="facts measured earlier with `python -m fixtures.platform`")
     listing.add_argument("--cells", default="*", metavar="EXPRESSION", help="globs joined by and, or, not")
     listing.set_defaults(run=_list)
+    validate.add_command(commands)
     ci.add(commands)
     return parser
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matrix.cell import Cell, Requirement
+from matrix.cell import PLATFORMS, Cell, Requirement
 from matrix.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -100,7 +101,7 @@ def read_facts(text: str) -> Facts:
 def reason(cell: Cell, facts: Facts) -> Reason | None:
     """Why a cell cannot run on a machine, ``None`` when it can."""
     requires = cell.configuration.requires
-    software = _packages(packages_of(cell), facts) or _variables(requires, facts)
+    software = _packages(packages_of(cell), facts) or _releases(requires, facts) or _variables(requires, facts)
     missing = _platform(cell.platform, facts) or software
     return missing or (_devices(requires, facts) if cell.platform != "cpu" else None)
 
@@ -124,6 +125,23 @@ def _packages(packages: tuple[str, ...], facts: Facts) -> Reason | None:
         if not facts.packages.get(package, {}).get("version"):
             return Reason(code="not-installed", sentence=f"{package} is not installed in this environment")
     return None
+
+
+def _releases(requires: Requirement, facts: Facts) -> Reason | None:
+    """A release that cannot be asked yet is neither a failure nor a refusal."""
+    for since in requires.since:
+        installed = str(facts.packages.get(since.package, {}).get("version", ""))
+        if installed and facts.platform in since.platforms and release(installed) < release(since.release):
+            where = "" if set(since.platforms) >= set(PLATFORMS) else f" on {' and '.join(since.platforms)}"
+            sentence = f"needs {since.package} >= {since.release}, which brought {since.what}{where}: {installed} is installed"
+            return Reason(code="older-release", sentence=sentence)
+    return None
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers of a version's release; a pre-release counts as the release that it precedes."""
+    numbers = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in numbers.group().split(".")) if numbers else ()
 
 
 def _variables(requires: Requirement, facts: Facts) -> Reason | None:

@@ -70,16 +70,30 @@ FEATURES: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """The release that brought what configurations (globs) ask of a package on some platforms."""
+
+    package: str
+    release: str
+    configurations: tuple[str, ...]
+    platforms: tuple[str, ...]
+    what: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
     """What a machine must have before a configuration can run on it.
 
     ``variables`` are environment variables of which each must hold its value; one that is not set counts as FALSE.
+    ``since`` are the releases that brought what it asks for.
     """
 
     packages: tuple[str, ...] = ()
     capability: str = ""
     gpus: int = 0
     variables: Mapping[str, str] = field(default_factory=dict)
+    since: tuple[Since, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
@@ -32,10 +32,11 @@ from matrix.cell import (
     Promise,
     Refusal,
     Requirement,
+    Since,
     Workload,
 )
 from matrix.combination import combine
-from matrix.environment import Environment, load_environment
+from matrix.environment import Environment, load_environments
 from matrix.errors import UserError
 from matrix.expectation import Expectation, load_expectation
 from matrix.kernels import family_names
@@ -81,7 +82,7 @@ def load_matrix(folder: Path = FOLDER) -> Matrix:
         configurations=configurations,
         models=models,
         workloads=workloads,
-        environments=_named(folder / "environments.toml", "environment", load_environment),
+        environments=load_environments_of(folder / "environments.toml"),
         expectations=load_expectations(folder / "expectations.toml"),
     )
 
@@ -101,9 +102,22 @@ def load_configurations(path: Path, architectures: tuple[str, ...], families: tu
     table = read(path)
     promises = _entries(table, "promise", lambda name, entry: _promise(entry, architectures, families))
     refusals = _entries(table, "refusal", lambda name, entry: _refusal(entry, architectures))
-    configurations = _entries(table, "configuration", lambda name, entry: _configuration(name, entry, promises, refusals))
+    written = _entries(table, "configuration", lambda name, entry: _configuration(name, entry, promises, refusals))
+    configurations = combine(written)
+    brought = [_since(entry, tuple(configurations)) for entry in table.tables("since")]
     table.done()
-    return combine(configurations)
+    return {name: _asking(configuration, brought) for name, configuration in configurations.items()}
+
+
+def load_environments_of(path: Path = FOLDER / "environments.toml") -> dict[str, Environment]:
+    """The environments by name, those that vary another after it."""
+    table = read(path)
+    environments = load_environments(table)
+    table.done()
+    for name in environments:
+        if not NAME.fullmatch(name):
+            raise table.error("environment", f"holds the name {name!r}, lower-case letters, digits, '-' and '.' are accepted")
+    return environments
 
 
 def load_expectations(path: Path = FOLDER / "expectations.toml") -> tuple[Expectation, ...]:
@@ -275,6 +289,28 @@ def _requirement(table: Table) -> Requirement:
         raise table.error("capability", f"is {requirement.capability!r}, a compute capability such as '8.0' is accepted")
     table.done()
     return requirement
+
+
+def _since(table: Table, known: tuple[str, ...]) -> Since:
+    since = Since(
+        package=table.text("package"),
+        release=table.text("release"),
+        configurations=table.texts("configurations"),
+        platforms=table.texts("platforms", PLATFORMS, accepted=PLATFORMS),
+        what=table.text("what"),
+        source=table.text("source"),
+    )
+    table.done()
+    if not re.fullmatch(r"\d+(\.\d+)*", since.release):
+        raise table.error("release", f"is {since.release!r}, a release such as '4.53' is accepted")
+    _asks(f"configurations.toml: {table.where}.configurations", since.configurations, known, "configurations.toml")
+    return since
+
+
+def _asking(configuration: Configuration, brought: list[Since]) -> Configuration:
+    """A configuration with the releases that brought what it asks for."""
+    since = tuple(entry for entry in brought if any(fnmatchcase(configuration.name, glob) for glob in entry.configurations))
+    return replace(configuration, requires=replace(configuration.requires, since=since)) if since else configuration
 
 
 def _condition(table: Table, architectures: tuple[str, ...]) -> Condition:

@@ -145,6 +145,12 @@ class Table:
         for name, data in entries.items():
             yield name, Table(self.path, section._at(name), data)
 
+    def optionally_named(self, key: str) -> Iterator[tuple[str, Table]]:
+        """The tables ``[key.NAME]``, none where absent."""
+        if key in self._data:
+            yield from self.named(key)
+        self._asked.append(key)
+
     def _check(self, key: str, values: tuple[object, ...], accepted: Iterable[str]) -> None:
         accepted = tuple(accepted)
         for value in values:

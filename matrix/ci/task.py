@@ -72,7 +72,8 @@ class Order:
 def tasks(
     environments: Iterable[Environment], runners: Iterable[Runner], named: Sequence[str], on: Sequence[str]
 ) -> tuple[Task, ...]:
-    """Every environment on every runner of its platform; ``named`` and ``on`` are globs of those that are wanted.
+    """Every stack on every runner of its platform; ``named`` and ``on`` are globs of those that are wanted, where ``named``
+    reaches the environments that vary a stack as well.
 
     Raises:
         UserError: a glob matches nothing, or no environment has a runner.
@@ -85,7 +86,7 @@ def tasks(
         for environment in listed
         for runner in machines
         if environment.platform == runner.platform
-        and _any(environment.name, named or ("*",))
+        and (_any(environment.name, named) if named else not environment.varied)
         and _any(runner.name, on or ("*",))
         and _any(environment.name, runner.environments)
     )

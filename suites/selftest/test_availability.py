@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from matrix import availability
 from matrix.availability import PROBE_SECONDS, Facts, ended, probe, read_facts, reason
-from matrix.cell import Requirement
+from matrix.cell import Requirement, Since
 from matrix.errors import UserError
 from suites.selftest.samples import VALUES, cell, facts, packages, toml
 
@@ -144,3 +144,34 @@ def test_a_probe_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
 def test_how_a_process_ended_is_told_by_its_signal_or_its_last_words(status: int, said: str, expected: str) -> None:
     """A warning is not why a process was killed."""
     assert expected == ended(subprocess.CompletedProcess([], status, "", said))
+
+
+# what a library can be asked only from a release on
+
+SWITCH = Since(package="transformers", release="4.53", configurations=("sdpa*",), platforms=("cpu", "cuda", "rocm"),
+               what="set_attn_implementation", source="")  # fmt: skip
+KERNELS = Since(
+    package="bitsandbytes", release="0.46", configurations=("bnb*",), platforms=("cpu",), what="its kernels", source=""
+)
+
+
+@pytest.mark.parametrize(
+    ("since", "platform", "versions", "expected"),
+    [
+        (SWITCH, "cuda", {"transformers": "4.52.4"},
+         "needs transformers >= 4.53, which brought set_attn_implementation: 4.52.4 is installed"),
+        (KERNELS, "cpu", {"bitsandbytes": "0.45.0"},
+         "needs bitsandbytes >= 0.46, which brought its kernels on cpu: 0.45.0 is installed"),
+        (KERNELS, "cuda", {"bitsandbytes": "0.45.0"}, ""),
+        (SWITCH, "cpu", {"transformers": "4.53.0.dev0"}, ""),
+        (SWITCH, "cpu", {"transformers": "4.100.0"}, ""),
+        (SWITCH, "cpu", {"transformers": ""}, ""),
+    ],
+)  # fmt: skip
+def test_an_older_release_is_not_asked_for_what_it_does_not_have(
+    since: Since, platform: str, versions: dict[str, str], expected: str
+) -> None:
+    asked = cell(platform=platform, requires=Requirement(since=(since,)))
+    why = reason(asked, facts(platform, packages=packages(**versions)))
+
+    assert expected == (why.sentence if why else "")

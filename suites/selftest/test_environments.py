@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,55 +22,81 @@ NAMES = tuple(MATRIX.environments)
 
 
 @pytest.fixture(scope="module")
-def tox() -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read_string((ROOT / "tox.ini").read_text(encoding="utf-8"))
+def tox(tmp_path_factory: pytest.TempPathFactory) -> configparser.ConfigParser:
+    """What tox itself makes of tox.ini for the environments of the matrix."""
+    keys = ("deps", "commands", "labels", "pass_env", "set_env")
+    command = [sys.executable, "-m", "tox", "config", f"--workdir={tmp_path_factory.mktemp('tox')}"]
+    command += ["-e", ",".join(NAMES), "-k", *keys]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=100, check=True)
+    parser = configparser.ConfigParser(interpolation=None, delimiters=(" = ", " ="))
+    parser.read_string(done.stdout)
     return parser
 
 
-def lines(tox: configparser.ConfigParser, section: str, key: str) -> list[str]:
-    """The lines of a key, with references to other sections resolved."""
-    found: list[str] = []
-    for line in tox[section].get(key, "").split("\n"):
-        if line.startswith("{[") and line.endswith("}"):
-            found += lines(tox, *line[2:-1].split("]", 1))
-        elif line:
-            found.append(line)
-    return found
+def lines(tox: configparser.ConfigParser, name: str, key: str) -> list[str]:
+    return [line for line in tox[f"testenv:{name}"].get(key, "").split("\n") if line]
+
+
+def constraints(name: str) -> list[str]:
+    given = MATRIX.environments[name].constraints
+    return [f"-c {ROOT / 'matrix' / given}"] if given else []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_tox_installs_what_the_environment_says(tox: configparser.ConfigParser, name: str) -> None:
-    assert list(MATRIX.environments[name].packages) == lines(tox, f"testenv:{name}", "deps")
+    expected = sorted([*MATRIX.environments[name].packages, *constraints(name)])
+
+    assert expected == sorted(lines(tox, name, "deps"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tox_installs_from_where_the_environment_says(tox: configparser.ConfigParser, name: str) -> None:
+    indexes = [line.partition("=")[2] for line in lines(tox, name, "set_env") if line.startswith("PIP_EXTRA_INDEX_URL=")]
+
+    assert [index for index in (MATRIX.environments[name].index,) if index] == indexes
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_tox_runs_the_suite_as_that_environment(tox: configparser.ConfigParser, name: str) -> None:
-    (command,) = lines(tox, f"testenv:{name}", "commands")
+    (command,) = lines(tox, name, "commands")
 
-    assert f"pytest --platform {MATRIX.environments[name].platform} --environment {name} {{posargs}}" == command
+    assert f"pytest --platform {MATRIX.environments[name].platform} --environment {name}" == command
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_environment_is_run_with_those_of_its_platform(tox: configparser.ConfigParser, name: str) -> None:
-    """`tox run -m cuda` runs them all."""
-    assert MATRIX.environments[name].platform in lines(tox, f"testenv:{name}", "labels")
+def test_a_stack_is_run_with_those_of_its_platform(tox: configparser.ConfigParser, name: str) -> None:
+    """`tox run -m cuda` runs every stack, and no release along its axes that nobody named."""
+    environment = MATRIX.environments[name]
 
-
-def test_tox_claims_no_environment_that_is_not_in_the_matrix(tox: configparser.ConfigParser) -> None:
-    claimed = [
-        command.split("--environment ")[1].split()[0]
-        for section in tox.sections() for command in lines(tox, section, "commands") if "--environment " in command
-    ]  # fmt: skip
-
-    assert sorted(NAMES) == sorted(claimed)
+    assert ([] if environment.varied else [environment.platform]) == lines(tox, name, "labels")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_tox_lets_the_callers_choice_of_gpus_through(tox: configparser.ConfigParser, name: str) -> None:
-    passed = lines(tox, f"testenv:{name}", "pass_env") or lines(tox, "testenv", "pass_env")
+    passed = lines(tox, name, "pass_env")
 
     assert {"CI", "GITHUB_*", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"} <= set(passed)
+
+
+def test_tox_has_no_stack_that_is_not_in_the_matrix() -> None:
+    command = [sys.executable, "-m", "tox", "list", "--no-desc", "-m", "cpu", "cuda", "rocm"]
+    listed = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=100, check=True).stdout.split()
+
+    assert sorted(name for name in NAMES if not MATRIX.environments[name].varied) == sorted(listed)
+
+
+def test_a_stack_varies_along_its_axes() -> None:
+    environment = MATRIX.environments["cpu-tf5-torch2.11-transformers5.17"]
+
+    assert "cpu-tf5" == environment.stack
+    assert ("torch==2.11.0", "transformers==5.17.0") == environment.packages[:2]
+
+
+def test_the_lock_of_the_trusted_environment_holds_what_the_environment_pins() -> None:
+    environment = MATRIX.environments["cpu-tf5"]
+    locked = (ROOT / "matrix" / environment.constraints).read_text(encoding="utf-8").splitlines()
+
+    assert set(environment.packages) <= set(locked)
 
 
 def test_every_platform_has_an_environment() -> None:

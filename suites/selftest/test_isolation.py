@@ -121,9 +121,9 @@ def config(**changes: Any) -> Any:
     options = {"numprocesses": None, "usepdb": False, "collectonly": False, "maxworkerrestart": None} | changes.pop(
         "options", {}
     )
-    given = {"run_dir": "", "cache": "", "inject": [], "platform": "auto", "tier": "quick", "cells": "*", "baseline": "",
-             "checkpoint": "", "environment": "", "facts": "", "resume": "", "trust_remote_code": False,
-             "shard": "", "durations_from": ""}  # fmt: skip
+    given = {"run_dir": "", "cache": "", "inject": [], "override": [], "ignore_expectations": False, "platform": "auto",
+             "tier": "quick", "cells": "*", "baseline": "", "checkpoint": "", "environment": "", "facts": "", "resume": "",
+             "trust_remote_code": False, "shard": "", "durations_from": ""}  # fmt: skip
     return SimpleNamespace(
         option=SimpleNamespace(**options), stash=pytest.Stash(), getoption=given.__getitem__, args=[str(isolation.__file__)],
         invocation_params=SimpleNamespace(dir=Path.cwd(), args=(), plugins=None), InvocationParams=SimpleNamespace,
