@@ -26,7 +26,7 @@ JUDGED = ({"*"}, {"eager"})
 MODELS = {
     name: model
     for name, model in load_models().items()
-    if model.task != "call" and any(judged <= set(model.configurations) for judged in JUDGED)
+    if model.task != "call" and model.purpose != "latency" and any(judged <= set(model.configurations) for judged in JUDGED)
 }
 CAUSAL = [name for name, model in MODELS.items() if model.task == "causal-lm"]
 STEPS = 40  # from a prompt of 16 tokens, past the windows of 32
