@@ -97,6 +97,21 @@ def test_a_check_that_kills_its_worker_is_not_run_again() -> None:
     assert (LLAMA[1], [2]) == (died, [*second.sent[1:], *replacement.sent])
 
 
+def test_a_worker_that_is_still_coming_up_is_given_nothing_yet() -> None:
+    """Two died one after the other: the first that is back is given work while the second has not collected."""
+    first, second = Worker("gw0"), Worker("gw1")
+    scheduler = scheduled(first, second)
+    scheduler.remove_node(first)
+    scheduler.remove_node(second)
+    early, late = Worker("gw2"), Worker("gw3")
+    scheduler.add_node(early)
+    scheduler.add_node(late)
+    scheduler.add_node_collection(early, [*LLAMA, *GPT2])
+    scheduler.schedule()
+
+    assert ([1, 2], []) == (early.sent, late.sent)
+
+
 def test_a_worker_that_dies_in_its_last_check_leaves_nothing_to_do() -> None:
     first, second = Worker("gw0"), Worker("gw1")
     scheduler = scheduled(first, second)

@@ -53,7 +53,7 @@ def watching(folder: Path, *entries: Expectation) -> Warden:
         stash=pytest.Stash(), pluginmanager=SimpleNamespace(getplugin=plugins.get), option=SimpleNamespace(verbose=0)
     )
     config.stash[PLAN] = Plan(facts=facts(), matrix=matrix(expectations=entries), checks=(check(),), unavailable={})
-    config.stash[SETTINGS] = SimpleNamespace(checkpoint="")  # type: ignore[assignment]
+    config.stash[SETTINGS] = SimpleNamespace(checkpoint="", ignore_expectations=False)  # type: ignore[assignment]
     watcher = Warden(config, folder)  # type: ignore[arg-type]
     watcher.session, watcher.said = session, said  # type: ignore[attr-defined]
     return watcher
