@@ -277,7 +277,12 @@ class Check:
     @property
     def id(self) -> str:
         """``<cell id>::<kind>[<subject>]``; the subject is a workload, an invariant or a phase."""
-        return f"{self.cell.id}::{self.kind}" + (f"[{self.subject}]" if self.subject else "")
+        return f"{self.cell.id}::{self.what}"
+
+    @property
+    def what(self) -> str:
+        """``<kind>[<subject>]``."""
+        return self.kind + (f"[{self.subject}]" if self.subject else "")
 
     @property
     def needs_several_gpus(self) -> bool:

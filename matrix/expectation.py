@@ -42,9 +42,11 @@ class Expectation:
 
     def covers(self, check: Check) -> bool:
         """Whether it speaks of this check, its condition left aside."""
-        subject = check.id.removeprefix(check.cell.id + "::")
-        named = any(fnmatchcase(subject, pattern.replace("[", "[[]")) for pattern in self.checks)
-        return named and check.cell.platform in self.platforms and parse(self.cells)(check.cell)
+        return self.about(check.what) and check.cell.platform in self.platforms and parse(self.cells)(check.cell)
+
+    def about(self, what: str) -> bool:
+        """Whether it speaks of checks like this one, ``correct[decode]``, of some cell."""
+        return any(fnmatchcase(what, pattern.replace("[", "[[]")) for pattern in self.checks)
 
     @property
     def name(self) -> str:

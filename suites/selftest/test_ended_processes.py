@@ -108,6 +108,7 @@ def test_without_pytest_xdist_a_broken_device_ends_the_run_before_the_next_check
     assert "go on with `pytest --resume=" in alone.output
 
 
+@pytest.mark.slow
 def test_without_pytest_xdist_memory_and_time_that_ran_out_cost_their_checks(tmp_path: Path, facts: Path) -> None:
     cell = "eager/gpt2-tiny/fp32/cpu"
     faults = {f"{cell}::correct[batch]": "out-of-memory", f"{cell}::correct[decode]": "hang-in-python"}

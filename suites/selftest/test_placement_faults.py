@@ -65,6 +65,7 @@ def test_fault_of_a_placement_is_found(fault: str, tmp_path: Path, facts: Path) 
         assert "failed" == broken.run.records[BESIDES[fault]].outcome
 
 
+@pytest.mark.slow
 def test_a_hook_that_never_returns_ends_its_own_check_alone(tmp_path: Path, facts: Path) -> None:
     """The same workload of a model without such hooks, in the same process, and where its weights are, are not touched."""
     cells = "(max-memory-cpu-disk-sdpa or device-map-one-sdpa) and llama-deep-tiny and bf16"

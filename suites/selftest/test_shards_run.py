@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from fixtures.options import ROOT
 from reports.merge import joined, write
 from suites.selftest.nested import validate
 
 
+@pytest.mark.slow
 def test_a_shard_runs_its_own_checks_and_alone_misses_all_others(tmp_path: Path) -> None:
     facts = tmp_path / "facts.json"
     facts.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
