@@ -107,7 +107,7 @@ def test_subjects_are_those_that_are_planned() -> None:
     assert CALLS["flash-attn-call"] == tuple(SUBJECTS)
 
 
-@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+@pytest.mark.parametrize("dtype", ["bf16", pytest.param("fp16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_right_attention_is_accepted(subject: str, dtype: str) -> None:
     """Every subject is executed, and rounding uses less than half of the tolerance."""

@@ -34,6 +34,7 @@ CAUGHT = {
     ),
     "flash-attn-dtype-warning-lost": (UNDECLARED, {"undeclared-dtype": "ran in torch.float32"}),
 }
+QUICK = list(CAUGHT)[:4]  # the rest with the slow ones
 BUILDS = f"{LLAMA}::builds"
 IMPORTS = "environment/flash-attn/any/cpu::imports"
 
@@ -57,7 +58,9 @@ def test_without_a_fault_nothing_is_found(tmp_path: Path, facts: Path) -> None:
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
 
-@pytest.mark.parametrize("fault", CAUGHT)
+@pytest.mark.parametrize(
+    "fault", [*QUICK, *(pytest.param(fault, marks=pytest.mark.slow) for fault in CAUGHT if fault not in QUICK)]
+)
 def test_fault_is_found(fault: str, tmp_path: Path, facts: Path) -> None:
     cell, checks = CAUGHT[fault]
 
