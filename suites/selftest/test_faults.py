@@ -67,8 +67,13 @@ def test_fault_in_a_library_is_found(fault: str, tmp_path: Path, facts: Path) ->
     ("fault", "cells", "check"),
     [
         ("mask-dropped", "gpt2-tiny and fp32", "sdpa/gpt2-tiny/fp32/cpu::invariant[padded:left-padding]"),
-        ("stale-cache-slot", "gpt2-tiny and fp32", "sdpa/gpt2-tiny/fp32/cpu::invariant[cached:decode]"),
-        ("mask-dropped", "sdpa-call and fp32", "sdpa/sdpa-call/fp32/cpu::calls[mask]"),
+        pytest.param(
+            "stale-cache-slot",
+            "gpt2-tiny and fp32",
+            "sdpa/gpt2-tiny/fp32/cpu::invariant[cached:decode]",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("mask-dropped", "sdpa-call and fp32", "sdpa/sdpa-call/fp32/cpu::calls[mask]", marks=pytest.mark.slow),
     ],
 )
 def test_fault_is_found_without_a_reference(fault: str, cells: str, check: str, tmp_path: Path, facts: Path) -> None:

@@ -166,6 +166,8 @@ CASES = {
     ),
 }  # fmt: skip
 
+QUICK = "a version that is not in the wheel"
+
 
 def test_an_import_that_raises_anything_at_all_is_an_import_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU build on a torch without a GPU ends in AttributeError."""
@@ -175,7 +177,7 @@ def test_an_import_that_raises_anything_at_all_is_an_import_that_failed(monkeypa
         native.require("cpu")
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.slow) if case != QUICK else case for case in CASES])
 def test_a_native_library_that_does_not_fit_is_named_in_its_own_words(case: str) -> None:
     """Each in a process of its own, where torch only says that there is a GPU."""
     before, words = CASES[case]

@@ -69,7 +69,10 @@ def test_a_correct_library_is_not_found_wrong(tmp_path: Path, facts: Path) -> No
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
 
-@pytest.mark.parametrize("fault", CAUGHT)
+SLOW = ("bnb-outliers-kept",)
+
+
+@pytest.mark.parametrize("fault", [pytest.param(fault, marks=pytest.mark.slow) if fault in SLOW else fault for fault in CAUGHT])
 def test_fault_in_quantized_layers_is_found(fault: str, tmp_path: Path, facts: Path) -> None:
     cells, check, words = CAUGHT[fault]
 
