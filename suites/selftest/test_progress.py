@@ -159,7 +159,6 @@ def test_a_log_gets_a_line_once_a_minute(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_terminal_gets_lines_that_go_away_and_keeps_what_is_not_good(tmp_path: Path) -> None:
-    pytest.importorskip("rich", reason="rich draws the lines and is not installed")
     file = Screen()
     shown = planned(tmp_path, Live, file)
     shown.pytest_runtest_logstart(NODE.format("one"))
@@ -182,7 +181,6 @@ def test_a_terminal_gets_lines_that_go_away_and_keeps_what_is_not_good(tmp_path:
 def test_ci_gets_a_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], kind: type[Progress]
 ) -> None:
-    pytest.importorskip("rich", reason="rich draws the lines and is not installed")
     for name, value in ({"CI": "", "TERM": "xterm"} | variables).items():
         monkeypatch.setenv(name, value)
     made: dict[str, Any] = {}
