@@ -75,8 +75,21 @@ def test_speed_up_is_told_against_eager_attention_with_its_interval(tmp_path: Pa
 
     told = speedup.table(read_run(written(tmp_path / "a", slow, fast)))
 
-    assert "| llama-1b | prefill-4x512 | sdpa | 5.000 ms | 1,600 | 2.00 | 2.00 to 2.00 | - | - |" in told
+    assert "| llama-1b | prefill-4x512 | sdpa | 5.000 ms | - | 1,600 | 2.00 | 2.00 to 2.00 | time | - | - |" in told
     assert "GPU, " in told
+
+
+def test_where_the_device_s_time_has_gaps_in_it_speed_up_is_of_what_the_host_waits_for(tmp_path: Path) -> None:
+    def told(factor: float, held: int, waited: float) -> Record:
+        each = entry(scaled(factor))
+        for process in each["processes"]:
+            process |= {"held": held, "waited": [waited, waited, 9.0]}
+        return record({"prefill": each}, check="padded-4x128")
+
+    slow = replace(told(0.5, held=9, waited=0.03), id="eager", configuration="eager")
+    point = speedup.points(read_run(written(tmp_path / "a", slow, told(1.0, held=0, waited=0.02))))[1]
+
+    assert ("waited", pytest.approx(1.5)) == (point.of, point.speedup)
 
 
 def test_speed_up_is_drawn_and_a_run_without_any_is_told(tmp_path: Path) -> None:
