@@ -66,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     turns = ab.add(commands, EXITS)
     turns.add_argument("--fail-on-inconclusive", action="store_true", help="exit with 3 where evidence is too thin")
     turns.set_defaults(command=_ab)
-    tried = commands.add_parser("trials", help="how well changes of latency are told, from the runs of a folder")
-    tried.add_argument("folder", metavar="FOLDER", type=Path, help="as given to python -m fixtures.latency.trials")
+    tried = commands.add_parser("trials", help="how well changes of latency are told, from the runs of folders")
+    tried.add_argument("folders", metavar="FOLDER", type=Path, nargs="+", help="as given to python -m fixtures.latency.trials")
     tried.set_defaults(command=_trials)
     plots = commands.add_parser("speedup", help="the guide's figures: speed-up over eager attention, drawn from one run")
     plots.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
@@ -146,7 +146,7 @@ def _ab(options: argparse.Namespace, out: TextIO) -> int:
 
 
 def _trials(options: argparse.Namespace, out: TextIO) -> int:
-    _print(trials.table(options.folder), out)
+    _print(trials.table(options.folders), out)
     return 0
 
 
