@@ -86,7 +86,7 @@ def test_a_worker_is_told_the_gpu_of_its_specification() -> None:
 def test_workers_with_one_gpu_each_are_forked_by_servers_that_see_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[dict[str, str]] = []
 
-    def server(platform: str, environment: dict[str, str]) -> Any:
+    def server(platform: str, environment: dict[str, str], *, quantizing: bool) -> Any:
         begun.append(environment)
         return SimpleNamespace(command=lambda number=len(begun): f"fork {number}")
 
@@ -95,7 +95,7 @@ def test_workers_with_one_gpu_each_are_forked_by_servers_that_see_no_other(monke
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
     session = SimpleNamespace(stash=pytest.Stash(), option=SimpleNamespace(tx=["popen"] * 4))
     session.stash[FACTS] = facts("cuda", devices=("9.0",) * 2)
-    isolation.begin(session, 4, several=True)  # type: ignore[arg-type]
+    isolation.begin(session, 4, several=True, quantizing=False)  # type: ignore[arg-type]
 
     assert [{"CUDA_VISIBLE_DEVICES": "6"}, {"CUDA_VISIBLE_DEVICES": "7"}, {}] == begun
     assert ["gpu=0//python=fork 1", "gpu=1//python=fork 2", "gpu=0//python=fork 1", "gpu=-1//python=fork 3"] == [
