@@ -13,6 +13,8 @@ from matrix.expression import parse
 from matrix.table import Table
 
 ACCEPTED_OUTCOMES = ("failed", "refused", "crashed", "timed_out", "out_of_memory", "reference_broken")
+# Native libraries of which the probe tells whether the dynamic loader finds them by itself, by the names that ldconfig has.
+LOADABLE = ("cublasLt", "cudnn")
 # The part of PEP 440 that anybody writes; whatever it accepts, packaging accepts too.
 _RELEASE = r"[0-9]+(?:\.[0-9]+)*"
 _SUFFIX = r"(?:(?:a|b|rc)[0-9]+)?(?:\.post[0-9]+)?(?:\.dev[0-9]+)?"
@@ -27,7 +29,8 @@ SPECIFIER = re.compile(rf"\s*{_CLAUSE}\s*(?:,\s*{_CLAUSE}\s*)*", re.ASCII)
 class Expectation:
     """One known failure. ``versions`` maps a package to a PEP 440 specifier; all must hold for it to apply.
 
-    ``processor`` are features that the processor must have, as /proc/cpuinfo spells them.
+    ``processor`` are features that the processor must have, as /proc/cpuinfo spells them; ``unfound`` are native libraries that
+    the dynamic loader must not find by itself.
     """
 
     cells: str
@@ -39,6 +42,7 @@ class Expectation:
     url: str
     expires: datetime.date
     processor: tuple[str, ...] = ()
+    unfound: tuple[str, ...] = ()
 
     def covers(self, check: Check) -> bool:
         """Whether it speaks of this check, its condition left aside."""
@@ -74,6 +78,7 @@ def load_expectation(table: Table) -> Expectation:
         url=table.text("url"),
         expires=_date(table, "expires"),
         processor=table.texts("processor", ()),
+        unfound=table.texts("unfound", (), accepted=LOADABLE),
     )
     if not expectation.url.startswith("https://"):
         raise table.error("url", f"is {expectation.url!r}, the https address of an issue is accepted")

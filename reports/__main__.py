@@ -21,6 +21,7 @@ from reports.render import html, onnxruntime, placement, quantization, speedup, 
 from reports.render.text import plain
 from reports.reproducer import case, issue, script
 from reports.run import Run
+from reports.scaling import scaling
 from reports.store import latest, read_run
 from reports.summary import judge
 from reports.thresholds import load_thresholds
@@ -65,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     turns = ab.add(commands, EXITS)
     turns.add_argument("--fail-on-inconclusive", action="store_true", help="exit with 3 where evidence is too thin")
     turns.set_defaults(command=_ab)
-    tried = commands.add_parser("trials", help="how well changes of latency are told, from the runs of a folder")
-    tried.add_argument("folder", metavar="FOLDER", type=Path, help="as given to python -m fixtures.latency.trials")
+    tried = commands.add_parser("trials", help="how well changes of latency are told, from the runs of folders")
+    tried.add_argument("folders", metavar="FOLDER", type=Path, nargs="+", help="as given to python -m fixtures.latency.trials")
     tried.set_defaults(command=_trials)
     plots = commands.add_parser("speedup", help="the guide's figures: speed-up over eager attention, drawn from one run")
     plots.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
@@ -95,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     joining.set_defaults(command=_merge)
     places = commands.add_parser("placement", help="where the placed models of one run are, and what copies cost them")
     places.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
+    places.add_argument(
+        "--alone", metavar="RUN", type=Path, help="a run of the same checks with one worker: how much faster several were"
+    )
     places.set_defaults(command=_placement)
     asked = commands.add_parser("issue", help="a script for a library's maintainers that shows what a check found")
     asked.add_argument("run", metavar="RUN", help="folder of a run, or 'latest' for the last one below ./runs")
@@ -142,7 +146,7 @@ def _ab(options: argparse.Namespace, out: TextIO) -> int:
 
 
 def _trials(options: argparse.Namespace, out: TextIO) -> int:
-    _print(trials.table(options.folder), out)
+    _print(trials.table(options.folders), out)
     return 0
 
 
@@ -197,7 +201,11 @@ def _merge(options: argparse.Namespace, out: TextIO) -> int:
 
 
 def _placement(options: argparse.Namespace, out: TextIO) -> int:
-    _print(placement.table(_run(options.run)), out)
+    run = _run(options.run)
+    _print(placement.table(run), out)
+    if options.alone is not None:
+        found = scaling(read_run(options.alone), run)
+        _print(f"{found.sentence if found else 'no check is in both runs'}\n", out)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +17,9 @@ class Figure:
     """One figure: seconds and clock cycles, the median of each process that was not disturbed.
 
     ``clock`` is device, processor, host or launch; ``cycles`` is empty where the clock of the device is not known.
-    ``disturbed`` says of the other processes why their samples are not believed.
+    ``disturbed`` says of the other processes why their samples are not believed. ``waited`` is what the host waited for the
+    outcome of a call, the median of each process, and ``held`` whether the device could be held until all was launched: where
+    it could not, device time has the gaps in it in which the device waits for the host.
     """
 
     name: str
@@ -25,6 +28,8 @@ class Figure:
     cycles: tuple[float, ...]
     disturbed: tuple[str, ...] = ()
     tokens_per_second: float | None = None
+    waited: tuple[float, ...] = ()
+    held: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,4 +74,6 @@ def _figure(name: str, entry: Mapping[str, Any]) -> Figure:
         cycles=tuple(cycles) if len(cycles) == len(clean) else (),
         disturbed=tuple(sorted(reasons)),
         tokens_per_second=entry.get("tokens_per_second"),
+        waited=tuple(statistics.median(process["waited"]) for process in clean if process.get("waited")),
+        held=all(2 * process["held"] > len(process["samples"]) for process in clean if process.get("held") is not None),
     )

@@ -19,16 +19,23 @@ from reports.summary import gpus
 
 EAGER: Final = "eager"
 CONFIDENCE: Final = 0.95
-HEAD: Final = ("model", "workload", "configuration", "time", "tokens a second", "speed-up over eager", "95 % interval",
-               "weights", "peak above them")  # fmt: skip
+HEAD: Final = ("model", "workload", "configuration", "time", "waited", "tokens a second", "speed-up over eager",
+               "95 % interval", "of", "weights", "peak above them")  # fmt: skip
+DEVICE: Final = "time"
+WAITED: Final = "waited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One configuration on one workload: the first figure's medians, and how many times faster than eager attention."""
+    """One configuration on one workload: the first figure's medians, and how many times faster than eager attention.
+
+    ``of`` says of which time: that of the device, or where it has gaps in one of the two, because a call of it waits for the
+    device, the time that the host waited for both.
+    """
 
     record: Record
     figure: timing.Figure
+    of: str = DEVICE
     speedup: float = math.nan
     low: float = math.nan
     high: float = math.nan
@@ -135,10 +142,13 @@ def _asked(record: Record) -> tuple[str, str, str]:
 def _point(record: Record, figure: timing.Figure, eager: timing.Figure | None) -> Point:
     if eager is None:
         return Point(record=record, figure=figure)
-    if min(len(eager.medians), len(figure.medians)) < 2:
-        return Point(record=record, figure=figure, speedup=statistics.median(eager.medians) / statistics.median(figure.medians))
-    gap = ratio.ratio(figure.medians, eager.medians, CONFIDENCE)
-    return Point(record=record, figure=figure, speedup=gap.estimate, low=gap.low, high=gap.high)
+    of = WAITED if not (eager.held and figure.held) and eager.waited and figure.waited else DEVICE
+    slow, fast = (each.waited if of == WAITED else each.medians for each in (eager, figure))
+    if min(len(slow), len(fast)) < 2:
+        speedup = statistics.median(slow) / statistics.median(fast)
+        return Point(record=record, figure=figure, of=of, speedup=speedup)
+    gap = ratio.ratio(fast, slow, CONFIDENCE)
+    return Point(record=record, figure=figure, of=of, speedup=gap.estimate, low=gap.low, high=gap.high)
 
 
 def _line(point: Point) -> tuple[str, ...]:
@@ -147,5 +157,6 @@ def _line(point: Point) -> tuple[str, ...]:
     sizes = [in_bytes(record.memory[name]) if name in record.memory else "-" for name in ("footprint", "peak")]
     rate = f"{figure.tokens_per_second:,.0f}" if figure.tokens_per_second else "-"
     interval = f"{point.low:.2f} to {point.high:.2f}" if math.isfinite(point.low) else "-"
-    return (record.model, record.subject, record.configuration, f"{statistics.median(figure.medians) * 1e3:.3f} ms", rate,
-            f"{point.speedup:.2f}" if known else "-", interval, *sizes)  # fmt: skip
+    times = (f"{statistics.median(each) * 1e3:.3f} ms" if each else "-" for each in (figure.medians, figure.waited))
+    return (record.model, record.subject, record.configuration, *times, rate, f"{point.speedup:.2f}" if known else "-",
+            interval, point.of if known else "-", *sizes)  # fmt: skip

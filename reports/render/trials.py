@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -45,18 +45,20 @@ class Row:
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
 
 
-def table(folder: Path) -> str:
-    """Judge every pair. Raises UserError when the folder holds no trials, or scipy or pytest-benchmark is not installed."""
-    runs = {kind: _runs(folder, kind) for kind in KINDS}
-    numbers = sorted(set.intersection(*(set(found) for found in runs.values())))
-    if len(numbers) < 2:
-        raise UserError(f"{folder}: holds no two runs of each kind: record them with `python -m fixtures.latency.trials`")
-    random.Random(SEED).shuffle(numbers)
-    pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
-    rows = _rows(runs, pairs, load_thresholds())
+def table(folders: Sequence[Path]) -> str:
+    """Judge every pair. Raises UserError when a folder holds no trials, or scipy or pytest-benchmark is not installed."""
+    rows: dict[str, Row] = {}
+    thresholds, count = load_thresholds(), 0
+    for folder in folders:
+        runs = {kind: _runs(folder, kind) for kind in KINDS}
+        pairs = _pairs(runs)
+        if not pairs:
+            raise UserError(f"{folder}: holds no pair of runs: record them with `python -m fixtures.latency.trials`")
+        _judge(rows, runs, pairs, thresholds)
+        count += len(pairs)
     lines = [HEAD, ("---",) * len(HEAD), *(_line(id, row) for id, row in sorted(rows.items()))]
     told = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{told}\n\n{_summary(rows, len(pairs))}\n\n{_machine(runs['same'][numbers[0]])}\n"
+    return f"{told}\n\n{_summary(rows, count)}\n\n{_machine(next(iter(runs['same'].values())))}\n"
 
 
 def _runs(folder: Path, kind: str) -> dict[str, Run]:
@@ -64,8 +66,17 @@ def _runs(folder: Path, kind: str) -> dict[str, Run]:
     return {path.name.removeprefix(f"{kind}-"): read_run(path) for path in found}
 
 
-def _rows(runs: Mapping[str, Mapping[str, Run]], pairs: list[tuple[str, str]], thresholds: Thresholds) -> dict[str, Row]:
-    rows: dict[str, Row] = {}
+def _pairs(runs: Mapping[str, Mapping[str, Run]]) -> list[tuple[str, str]]:
+    """A run as it is and one that is slowed down too, dealt by chance: neighbours in time are more alike than runs are."""
+    slowed = sorted(set.intersection(*(set(found) for found in runs.values())))
+    plain = sorted(set(runs["same"]) - set(slowed))
+    random.Random(SEED).shuffle(slowed)
+    return list(zip(plain, slowed, strict=False))
+
+
+def _judge(
+    rows: dict[str, Row], runs: Mapping[str, Mapping[str, Run]], pairs: list[tuple[str, str]], thresholds: Thresholds
+) -> None:
     for first, second in pairs:
         before = runs["same"][first]
         for kind in KINDS:
@@ -81,7 +92,6 @@ def _rows(runs: Mapping[str, Mapping[str, Run]], pairs: list[tuple[str, str]], t
                 tally.slower += verdict.kind is Kind.REGRESSED
                 tally.undecided += verdict.kind in UNDECIDED
                 tally.rule += _rule(was, now)
-    return rows
 
 
 def _samples(run: Run, id: str) -> list[float]:

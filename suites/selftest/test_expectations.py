@@ -81,6 +81,21 @@ def test_a_condition_holds_where_every_version_does(versions: dict[str, str], ex
     assert expected == applies(entry(versions=versions), facts())
 
 
+@pytest.mark.parametrize(
+    ("condition", "details", "holds"),
+    [
+        ({"processor": ("avx2",)}, {"processor_features": ["avx2"]}, True),
+        ({"processor": ("avx2",)}, {}, False),
+        ({"unfound": ("cublasLt",)}, {"loadable": ["cudnn"]}, True),
+        ({"unfound": ("cublasLt",)}, {"loadable": ["cublasLt"]}, False),
+    ],
+)
+def test_a_condition_may_be_about_the_processor_and_the_loader(
+    condition: dict[str, Any], details: dict[str, Any], holds: bool
+) -> None:
+    assert holds == applies(entry(**condition), facts(details=details))
+
+
 @pytest.mark.parametrize("installed", ["2.13.0+cu130", "2.13.0rc1", "2.13.0.dev20260101"])
 def test_local_and_preliminary_versions_are_judged(installed: str) -> None:
     machine = facts(packages=packages(torch=installed))
@@ -159,6 +174,13 @@ def test_an_entry_for_a_check_of_a_higher_tier_describes_something() -> None:
 
 
 # the suite's own entries
+
+
+def test_an_entry_may_speak_of_a_package() -> None:
+    of_package = entry(cells="environment and torch", checks=("imports",))
+    (status,) = statuses(plan(of_package), TODAY)
+
+    assert "matched" == status.status.value
 
 
 def test_the_suites_entries_speak_of_packages_that_the_probe_looks_for() -> None:

@@ -13,12 +13,10 @@ from fixtures import isolation
 from fixtures.isolation import (
     ALL,
     FACTS,
-    Roles,
     attached,
     pinned,
     pytest_cmdline_main,
     pytest_configure_node,
-    pytest_testnodedown,
     workers,
 )
 from fixtures.readiness import Readiness
@@ -53,51 +51,56 @@ def test_a_folder_that_an_option_names_is_no_test_path_for_a_worker(given: list[
     assert expected == attached(given)
 
 
-def node(session: Any, worker: str) -> Any:
-    return SimpleNamespace(config=session, gateway=SimpleNamespace(id=worker), workerinput={"workercount": 3})
+def node(session: Any, worker: str, gpu: int = 1) -> Any:
+    spec = SimpleNamespace(gpu=str(gpu))
+    return SimpleNamespace(config=session, gateway=SimpleNamespace(id=worker, spec=spec), workerinput={"workercount": 3})
 
 
-def test_a_worker_that_replaces_a_dead_one_takes_over_its_gpu() -> None:
-    """pytest-xdist numbers it on: gw3 after gw0, gw1 and gw2."""
+@pytest.mark.parametrize(
+    ("devices", "workers", "several", "expected"),
+    [
+        (3, 3, False, [0, 1, 2]),
+        (2, 3, True, [0, 1, ALL]),
+        (2, 5, False, [0, 1, 0, 1, 0]),
+        (2, 1, True, [ALL]),
+        (2, 1, False, [0]),
+        (0, 2, False, [0, 0]),
+    ],
+)
+def test_each_worker_has_a_gpu_and_the_last_all_where_checks_need_several(
+    devices: int, workers: int, several: bool, expected: list[int]
+) -> None:
+    assert expected == isolation.roles(devices, workers, several=several)
+
+
+def test_a_worker_is_told_the_gpu_of_its_specification() -> None:
+    """pytest-xdist starts what replaces a dead worker by the same specification."""
     session = SimpleNamespace(stash=pytest.Stash())
     session.stash[FACTS] = facts("cuda", devices=("9.0",) * 3)
-    nodes = {worker: node(session, worker) for worker in ("gw0", "gw1", "gw2", "gw3")}
-    for worker in ("gw0", "gw1", "gw2"):
-        pytest_configure_node(nodes[worker])
-    pytest_testnodedown(nodes["gw1"], "crashed")
-    pytest_configure_node(nodes["gw3"])
+    worker = node(session, "gw3", gpu=2)
+    pytest_configure_node(worker)
 
-    assert [0, 1, 2, 1] == [each.workerinput["gpu"] for each in nodes.values()]
+    assert 2 == worker.workerinput["gpu"]
 
 
-def test_one_worker_more_sees_all_gpus_where_checks_need_several() -> None:
-    roles = Roles(2, 3, several=True)
+def test_workers_with_one_gpu_each_are_forked_by_servers_that_see_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[dict[str, str]] = []
 
-    assert [0, 1, ALL] == [roles.take(worker) for worker in ("gw0", "gw1", "gw2")]
+    def server(platform: str, environment: dict[str, str], *, quantizing: bool) -> Any:
+        begun.append(environment)
+        return SimpleNamespace(command=lambda number=len(begun): f"fork {number}")
 
+    monkeypatch.setattr(isolation, "Forkserver", server)
+    monkeypatch.setattr(isolation.sys, "platform", "linux")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
+    session = SimpleNamespace(stash=pytest.Stash(), option=SimpleNamespace(tx=["popen"] * 4))
+    session.stash[FACTS] = facts("cuda", devices=("9.0",) * 2)
+    isolation.begin(session, 4, several=True, quantizing=False)  # type: ignore[arg-type]
 
-@pytest.mark.parametrize(("dies", "expected"), [("gw1", 1), ("gw2", ALL)])
-def test_what_a_dead_worker_saw_its_successor_sees(dies: str, expected: int) -> None:
-    roles = Roles(2, 3, several=True)
-    for worker in ("gw0", "gw1", "gw2"):
-        roles.take(worker)
-    roles.leave(dies)
-
-    assert expected == roles.take("gw3")
-
-
-def test_the_successor_of_one_that_saw_all_does_when_the_others_are_gone() -> None:
-    roles = Roles(2, 3, several=True)
-    for worker in ("gw0", "gw1", "gw2"):
-        roles.take(worker)
-    for worker in ("gw0", "gw1", "gw2"):
-        roles.leave(worker)
-
-    assert ALL == roles.take("gw3")
-
-
-def test_a_single_worker_sees_all_gpus_where_checks_need_several() -> None:
-    assert [ALL, 0] == [Roles(2, 1, several=True).take("gw0"), Roles(2, 1).take("gw0")]
+    assert [{"CUDA_VISIBLE_DEVICES": "6"}, {"CUDA_VISIBLE_DEVICES": "7"}, {}] == begun
+    assert ["gpu=0//python=fork 1", "gpu=1//python=fork 2", "gpu=0//python=fork 1", "gpu=-1//python=fork 3"] == [
+        spec.removeprefix("popen//") for spec in session.option.tx
+    ]
 
 
 def test_there_is_one_worker_a_gpu() -> None:

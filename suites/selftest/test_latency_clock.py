@@ -49,6 +49,9 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
         def synchronize(self) -> None:
             made.synchronize()
 
+        def query(self) -> bool:
+            return self.at <= made.host
+
         def elapsed_time(self, end: Event) -> float:
             return (end.at - self.at) * 1e3
 
@@ -102,6 +105,36 @@ def test_the_device_is_not_held_for_long_where_a_call_waits_for_it(device: Devic
     launches = [taken.sample(run, flush=False).launch for _ in range(20)]
 
     assert max(launches) < 5e-3  # type: ignore[type-var]
+    assert launches[-1] < 1.1e-3  # type: ignore[operator]  # it was held in vain, and is held no more
+
+
+def test_a_call_in_which_the_host_fell_behind_is_marked_and_held_longer_the_next_time(device: Device) -> None:
+    taken = DeviceClock(telemetry(Reading()))
+
+    def sample(seconds: float) -> tuple[bool | None, str]:
+        def run() -> None:
+            device.launch(seconds)
+            device.do("kernel", 1e-3)
+
+        found = taken.sample(run, flush=False)
+        return found.held, found.disturbed
+
+    first, usual, late, longer = (sample(seconds) for seconds in (1e-3, 1e-3, 1.5e-3, 1.5e-3))
+
+    assert ((False, ""), (True, ""), (False, clock.BEHIND), (True, "")) == (first, usual, late, longer)
+
+
+def test_a_call_that_never_can_be_held_is_not_marked_for_it(device: Device) -> None:
+    """It waits for the device itself, or launches more than the device takes ahead: there is no peace to wait for."""
+    taken = DeviceClock(telemetry(Reading()))
+
+    def run() -> None:
+        device.do("kernel", 1e-3)
+        device.synchronize()
+
+    samples = [taken.sample(run, flush=False) for _ in range(6)]
+
+    assert {(False, "")} == {(sample.held, sample.disturbed) for sample in samples}
 
 
 def test_a_throttled_device_marks_its_samples(device: Device) -> None:

@@ -15,7 +15,7 @@ from matrix.errors import UserError
 from matrix.measuring import Measuring, load_measuring
 from suites.selftest.samples import check
 
-RULES = Measuring(processes=5, least=5, most=8, seconds=1.0, noise=0.01, warm_up=2.0, flush=0.0, counting=1)
+RULES = Measuring(processes=5, least=5, most=8, fewest=3, seconds=1.0, long=9.0, noise=0.01, warm_up=2.0, flush=0.0, counting=1)
 
 
 class Machine:
@@ -79,6 +79,14 @@ def test_time_ends_a_series_too() -> None:
     assert not enough([0.1, 0.3, 0.1, 0.3], elapsed=1.1, rules=RULES)
 
 
+def test_calls_of_seconds_are_few() -> None:
+    machine = Machine(steady(5.0))
+
+    taken = series(machine.take, RULES, machine.now)
+
+    assert (1, 3) == (taken.warm_ups, len(taken.samples))
+
+
 def test_a_disturbed_sample_is_put_aside_and_replaced() -> None:
     throttled = Sample(seconds=0.2, disturbed="throttled: power brake")
     machine = Machine(itertools.chain(itertools.repeat(Sample(seconds=0.1), 6), [throttled] * 2, steady()))
@@ -136,8 +144,9 @@ def test_every_process_meets_the_cells_in_another_order_and_keeps_each_together(
 
 def test_rules_that_ask_for_less_than_the_least_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "measuring.toml"
-    keys = "processes = 5\nleast = 9\nmost = 8\nmilliseconds = 1\nnoise_per_mille = 1\nwarm_up_milliseconds = 1\n"
-    path.write_text(f"version = 1\n[measuring.cpu]\n{keys}flush_microseconds = 1\ncounting = 1\n")
+    keys = ("milliseconds", "long_milliseconds", "noise_per_mille", "warm_up_milliseconds", "flush_microseconds", "counting")
+    rest = "".join(f"{key} = 1\n" for key in keys)
+    path.write_text(f"version = 1\n[measuring.cpu]\nprocesses = 5\nleast = 9\nmost = 8\nfewest = 3\n{rest}")
 
     with pytest.raises(UserError, match=r"measuring.toml: measuring.cpu.most is 8, at least 9 \(least\) is accepted"):
         load_measuring("cpu", path)

@@ -32,24 +32,35 @@ def written(folder: Path, *records: Record, inject: tuple[str, ...] = ()) -> Pat
     return folder
 
 
-def test_trials_count_false_alarms_and_what_was_found(tmp_path: Path) -> None:
-    for number in range(1, 5):
-        for kind, factor in (("same", 1.0), ("slower-3", 1.03), ("slower-10", 1.1)):
-            inject = () if kind == "same" else (kind,)
-            written(tmp_path / f"{kind}-{number:02d}", quiet(factor), inject=inject)
+KINDS = {"same": 1.0, "slower-3": 1.03, "slower-10": 1.1}
 
-    told = trials.table(tmp_path)
+
+def tried(folder: Path, runs: int) -> Path:
+    """As trials are recorded: every second run is slowed down too."""
+    for number in range(1, runs + 1):
+        for kind in KINDS if number % 2 == 0 else ("same",):
+            inject = () if kind == "same" else (kind,)
+            written(folder / f"{kind}-{number:02d}", quiet(KINDS[kind]), inject=inject)
+    return folder
+
+
+def test_trials_count_false_alarms_and_what_was_found(tmp_path: Path) -> None:
+    told = trials.table([tried(tmp_path, 5)])
 
     assert "| 0 of 2 | 0 | 2 of 2 | 0 | 2 of 2 | 0 | 0 of 2 | 0 of 2 | 2 of 2 |" in told
     assert "The same: 0 of 2 (0.0%) judged changed. 3 % slower, above 1 ms: 2 of 2 (100.0%) found." in told
     assert told.rstrip().endswith("GPU")
 
 
-def test_trials_need_two_runs_of_each_kind(tmp_path: Path) -> None:
-    written(tmp_path / "same-01", quiet(1.0))
+def test_trials_of_several_gpus_are_judged_together(tmp_path: Path) -> None:
+    told = trials.table([tried(tmp_path / "gpu0", 4), tried(tmp_path / "gpu1", 2)])
 
-    with pytest.raises(UserError, match="holds no two runs of each kind"):
-        trials.table(tmp_path)
+    assert "3 pairs of runs. The same: 0 of 3 (0.0%) judged changed." in told
+
+
+def test_trials_need_a_run_that_is_slowed_down_too(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no pair of runs"):
+        trials.table([tried(tmp_path, 1)])
 
 
 def test_the_runs_of_a_campaign_are_runs_as_any_other(tmp_path: Path) -> None:
@@ -64,8 +75,21 @@ def test_speed_up_is_told_against_eager_attention_with_its_interval(tmp_path: Pa
 
     told = speedup.table(read_run(written(tmp_path / "a", slow, fast)))
 
-    assert "| llama-1b | prefill-4x512 | sdpa | 5.000 ms | 1,600 | 2.00 | 2.00 to 2.00 | - | - |" in told
+    assert "| llama-1b | prefill-4x512 | sdpa | 5.000 ms | - | 1,600 | 2.00 | 2.00 to 2.00 | time | - | - |" in told
     assert "GPU, " in told
+
+
+def test_where_the_device_s_time_has_gaps_in_it_speed_up_is_of_what_the_host_waits_for(tmp_path: Path) -> None:
+    def told(factor: float, held: int, waited: float) -> Record:
+        each = entry(scaled(factor))
+        for process in each["processes"]:
+            process |= {"held": held, "waited": [waited, waited, 9.0]}
+        return record({"prefill": each}, check="padded-4x128")
+
+    slow = replace(told(0.5, held=9, waited=0.03), id="eager", configuration="eager")
+    point = speedup.points(read_run(written(tmp_path / "a", slow, told(1.0, held=0, waited=0.02))))[1]
+
+    assert ("waited", pytest.approx(1.5)) == (point.of, point.speedup)
 
 
 def test_speed_up_is_drawn_and_a_run_without_any_is_told(tmp_path: Path) -> None:

@@ -81,13 +81,30 @@ def test_outputs_tell_arithmetic_about_shapes_from_the_rest() -> None:
     assert (False, 2 * 24 * 256 * 4) == (first["MatMul"].whole, first["MatMul"].bytes)
 
 
-def test_only_the_last_run_of_a_profile_counts() -> None:
-    """The first allocates, compiles and copies weights."""
+def test_the_first_run_of_a_profile_does_not_count() -> None:
+    """It allocates, compiles and copies weights."""
     (run,) = [event for event in EVENTS if event["name"] == "model_run"]
     later = {"cat": "Session", "name": "model_run", "ts": run["ts"] + run["dur"] + 10, "dur": 100}
     again = next(event for event in EVENTS if event["cat"] == "Node") | {"ts": later["ts"] + 1}
 
     assert 1 == len(nodes([*EVENTS, later, again]))
+
+
+def test_of_the_runs_after_the_first_the_quickest_counts() -> None:
+    """A host that was busy with something else says nothing about where nodes ran."""
+    (run,) = [event for event in EVENTS if event["name"] == "model_run"]
+    executed = next(event for event in EVENTS if event["cat"] == "Node")
+    more = []
+    for turn, taken in enumerate((900, 100, 500)):
+        start = run["ts"] + run["dur"] + 1000 * (turn + 1)
+        more += [
+            {"cat": "Session", "name": "model_run", "ts": start, "dur": taken},
+            executed | {"ts": start, "dur": taken // 2},
+        ]
+
+    (found,) = nodes([*EVENTS, *more])
+
+    assert 50.0 == found.microseconds
 
 
 def test_a_profile_of_nothing_is_no_evidence() -> None:
@@ -145,7 +162,7 @@ def test_another_provider_than_the_cpu_is_outside_too() -> None:
 def test_shape_arithmetic_beyond_the_budget_is_found() -> None:
     small = tuple(node("Gather", CPU, bytes=8, microseconds=1.0) for _ in range(30))
 
-    assert ("nodes-over-budget", f"97 % of the nodes of a pass was outside {CUDA}, the budget is 50 %: Gather (30x)") == (
+    assert ("nodes-over-budget", f"97 % of the nodes of a pass was outside {CUDA}, the budget is 40 %: Gather (30x)") == (
         verdict((node(microseconds=99.0), *small))
     )
 
@@ -259,4 +276,4 @@ def test_a_budget_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, wor
 
 
 def test_a_budget_is_of_nodes_time_and_copies() -> None:
-    assert Budget(nodes=50, time=50, copies=8) == TABLE.budget("default")
+    assert Budget(nodes=40, time=60, copies=8) == TABLE.budget("default")

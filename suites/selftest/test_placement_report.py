@@ -15,6 +15,7 @@ from fixtures.placement.sameness import differences
 from fixtures.placement.topology import kind, matrix
 from fixtures.placement.transfers import copies
 from reports.render.placement import table
+from reports.scaling import scaling
 from reports.verdict import Kind
 from suites.selftest.examples import record, run, verdict
 
@@ -144,6 +145,22 @@ def test_the_table_tells_where_a_model_is_and_what_it_cost() -> None:
 
     assert expected == told.splitlines()[2]
     assert "GPU 0 -> 1: peer access, NVLink, 18 links (NV18)" in told
+
+
+def test_two_workers_are_told_to_be_faster_than_one() -> None:
+    """By the checks of models that both ran, from the beginning of the first to the end of the last."""
+    alone = [record(subject=name, worker="gw0", started=100.0 + 2 * turn, durations={"total": 2.0})
+             for turn, name in enumerate("abcd")]  # fmt: skip
+    both = [record(subject=name, worker=f"gw{turn % 2}", started=50.0 + 2 * (turn // 2), durations={"total": 2.0})
+            for turn, name in enumerate("abcde")]  # fmt: skip
+    found = scaling(run(*alone), run(*both))
+
+    assert found is not None
+    assert "4 checks took 8.0 s with 1 worker and 4.0 s with 2 workers, 2.00 times faster" in found.sentence
+
+
+def test_runs_without_a_check_in_common_are_not_compared() -> None:
+    assert None is scaling(run(record(subject="a", started=1.0)), run(record(subject="b", started=1.0)))
 
 
 def test_memory_that_grows_on_one_gpu_is_a_regression_of_that_gpu() -> None:

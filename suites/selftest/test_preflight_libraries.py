@@ -118,6 +118,8 @@ EDITABLE = '{"url": "file:///src", "dir_info": {"editable": true}}'
          ["torch is installed more than once"]),
         ([("onnxruntime", "1", "a", None), ("onnxruntime-gpu", "1", "a", None)], "a/onnxruntime/__init__.py",
          ["onnxruntime and onnxruntime-gpu both install the module onnxruntime"]),
+        ([("onnxruntime-gpu", "1", "b", None), ("onnxruntime", "1", "a", None)], "b/onnxruntime/__init__.py",
+         ["onnxruntime and onnxruntime-gpu both bring the module onnxruntime", "onnxruntime is imported from"]),
         ([("torch", "2.11", "a", None)], "here/torch.py", ["torch is imported from"]),
         ([("torch", "2.11", "a", EDITABLE)], "src/torch/__init__.py", []),
         ([("Torch", "2.11", "a", None)], None, []),

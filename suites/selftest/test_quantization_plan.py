@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from fixtures.builders import bitsandbytes
 from fixtures.expectations import applies
 from fixtures.selection import plan
 from matrix.cell import COMPUTE_DTYPE, LINEAR_CALLS, PLATFORMS, RELOADS, TRAINED
@@ -161,3 +163,21 @@ def test_the_table_shows_size_error_and_quality_of_what_passed() -> None:
 
     assert (11, [expected]) == (head.count("|") - 1, [line for line in lines if line.startswith("|")])
     assert "1 checks that did not pass are left out" in lines[-1]
+
+
+@pytest.mark.parametrize(("gpus", "expected"), [(1, {}), (2, {"max_memory": {0: 7}})])
+def test_a_process_that_sees_several_gpus_loads_on_the_first_alone(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, expected: dict[str, Any]
+) -> None:
+    """device_map="auto" spreads a model over all of them, and what is recorded of the cell would not be of one GPU."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (7, 9))
+    given: dict[str, Any] = {}
+    loading = SimpleNamespace(from_pretrained=lambda folder, **options: given.update(options) or SimpleNamespace(eval=dict))
+    monkeypatch.setattr(bitsandbytes.transformers_api, "auto_class", lambda task: loading)
+    (cell, *_) = (each for each in cells(MATRIX, "cuda", "quick") if each.configuration.name == "bnb-nf4")
+    bitsandbytes.load(cell, Path("folder"), None, "cuda")
+
+    assert {"device_map": "auto", **expected} == {key: given[key] for key in ("device_map", "max_memory") if key in given}

@@ -63,7 +63,8 @@ class Node:
     """A worker as pytest-xdist hands it over."""
 
     def __init__(self, name: str, process: Process | None = None) -> None:
-        self.gateway = SimpleNamespace(id=name, _io=SimpleNamespace(popen=process or Process()))
+        started = process or Process()
+        self.gateway = SimpleNamespace(id=name, _io=SimpleNamespace(popen=started), _rinfo=lambda: started)
         self.workerinput: dict[str, Any] = {}
         self.told: list[str] = []
         self._down = False
@@ -213,7 +214,8 @@ def test_workers_that_die_before_they_run_a_check_end_the_run(tmp_path: Path) ->
 
 def ward(folder: Path, note: Note, started: float = 0.0, process: Any = None) -> Ward:
     Slate(folder / "note").write(note)
-    return Ward(process=process or Process(), note=folder / "note", stack=folder / "stack", started=started, kills=0)
+    files = {"note": folder / "note", "stack": folder / "stack"}
+    return Ward(process=process or Process(), pid=Process.pid, started=started, kills=0, **files)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from matrix.providers import load_providers
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
+COUNTING: Final = ("Shape", "Range")  # about shapes, and CUDA's all the same: it takes what begins a computation with them
 TIMES: Final = {CPU: 5, CUDA: 10}  # microseconds of the host: to compute with a shape, and to launch a kernel
 ASKED: Final = (
     "ort-cuda", "ort-cuda-exact", "ort-cuda-exported", "ort-cuda-no-binding", "ort-cuda-static", "guide-optimum-cuda",
@@ -100,7 +101,8 @@ def _as_on_a_gpu(written: str) -> str:
             continue
         told = event["args"]
         text = any("string" in tensor for side in ("input_type_shape", "output_type_shape") for tensor in told.get(side, ()))
-        told["provider"] = CPU if text or not strays_of(found, shapes) else CUDA
+        counts = not strays_of(found, shapes) and told["op_name"] not in COUNTING
+        told["provider"] = CPU if text or counts else CUDA
         event["dur"] = TIMES[told["provider"]]
     path.write_text(json.dumps(events), encoding="utf-8")
     return written
