@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from matrix.cell import PLATFORMS
+from matrix.part import apart
 from matrix.requirement import PINNED, project
 from matrix.table import Table
 
@@ -39,10 +40,12 @@ class Environment:
         return self.stack not in ("", self.name)
 
     def instead(self, requirements: tuple[str, ...]) -> tuple[str, ...]:
-        """Its packages with some requirements in the place of its own for the same project; others are added."""
+        """Its packages with some requirements in the place of its own for the same project; others are added, and what
+        an older release holds itself is left out.
+        """
         given = {project(requirement): requirement for requirement in requirements}
         kept = tuple(given.pop(project(package), package) for package in self.packages)
-        return (*kept, *given.values())
+        return apart((*kept, *given.values()))
 
 
 def load_environments(table: Table) -> dict[str, Environment]:

@@ -130,6 +130,13 @@ def imports(made: Any) -> list[str]:
     return [check.cell.model.name for check in made.checks if check.kind == "imports"]
 
 
+@pytest.mark.parametrize(("release", "expected"), [("1.24.0", False), ("2.0.0", True), ("2.1.0", True)])
+def test_what_an_older_release_holds_itself_is_not_installed_beside_it(release: str, expected: bool) -> None:
+    packages = load_matrix().environments["cpu-ort"].instead((f"optimum=={release}",))
+
+    assert expected == ("optimum-onnx==0.1.0" in packages)
+
+
 def test_an_environment_that_does_not_exist_names_those_that_do() -> None:
     with pytest.raises(UserError, match=rf"^--environment is 'cuda-tf4', accepted: {', '.join(NAMES)}$"):
         plan(settings(environment="cuda-tf4"), facts())

@@ -6,14 +6,18 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
+from fixtures import optimum_api
 from fixtures.findings import Finding
 from fixtures.onnxruntime.fallback import of_assignment, of_nodes, of_session, shares, strays_of
 from fixtures.onnxruntime.heard import heard, missing_libraries
 from fixtures.onnxruntime.profile import Node, by_provider, nodes
+from fixtures.onnxruntime.runner import Runner
 from matrix.errors import UserError
 from matrix.providers import Budget, load_providers
 
@@ -42,6 +46,19 @@ def verdict(found: tuple[Node, ...], promised: str = CUDA, **budget: int) -> tup
     allowed = replace(TABLE.budget("distilbert-tiny"), **budget)
     finding = of_nodes(found, promised, [promised, CPU], allowed, SHAPES)
     return (finding.code, str(finding)) if finding else ("", "")
+
+
+# the releases of Optimum
+
+
+@pytest.mark.parametrize(("release", "expected"), [("1.24.0", ("inner", "first")), ("1.26.0", ("session", "own"))])
+def test_session_and_provider_are_found_in_every_release(
+    monkeypatch: pytest.MonkeyPatch, release: str, expected: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(optimum_api, "version", lambda: Version(release))
+    runner = Runner(SimpleNamespace(model="inner", session="session", providers=["first", "second"], provider="own"))
+
+    assert expected == (runner.session, runner.provider)
 
 
 # a recorded profile

@@ -163,6 +163,13 @@ def test_gpus_are_seen_by_the_kernels_files_unless_the_caller_hides_them(
 # packages
 
 
+@pytest.mark.parametrize(("whole", "expected"), [("1.24.0", "0+optimum.1.24.0"), ("2.1.0", ""), ("", "")])
+def test_a_part_that_an_older_release_holds_is_there(monkeypatch: pytest.MonkeyPatch, whole: str, expected: str) -> None:
+    monkeypatch.setattr(platform, "_version", {"optimum": whole, "optimum-onnx": ""}.__getitem__)
+
+    assert expected == platform._package("optimum-onnx", "optimum.onnxruntime")["version"]
+
+
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"version": "", "location": "", "error": ""} == platform._package("no-such-distribution", "nosuch")
 

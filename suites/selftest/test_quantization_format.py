@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from packaging.version import Version
 
+from fixtures import transformers_api
 from fixtures.findings import Finding
 from fixtures.quantization.call_tensors import layer_of, stored_of
 from fixtures.quantization.calls import Batch, Calls
@@ -123,6 +126,11 @@ def test_int8_without_a_scale_a_row_is_malformed(tmp_path: Path) -> None:
         quantized(tensors)
 
 
+@pytest.fixture
+def releases(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    return lambda release: monkeypatch.setattr(transformers_api, "version", lambda: Version(release))
+
+
 def test_embeddings_heads_and_routers_are_no_layers_to_quantize() -> None:
     shapes = {
         "model.embed_tokens.weight": (9, 8), "lm_head.weight": (9, 8), "transformer.wpe.weight": (9, 8),
@@ -132,6 +140,38 @@ def test_embeddings_heads_and_routers_are_no_layers_to_quantize() -> None:
     }  # fmt: skip
 
     assert ["model.layers.0.block_sparse_moe.experts.3.w1", "model.layers.0.mlp.gate_proj"] == list(linear_layers(shapes))
+
+
+@pytest.mark.parametrize(("release", "expected"), [("4.57.6", ["mlp.gate"]), ("5.0.0", ["classifier"])])
+def test_until_5_routers_were_quantized_and_the_last_module_was_not(
+    releases: Callable[[str], None], release: str, expected: list[str]
+) -> None:
+    releases(release)
+
+    assert expected == list(linear_layers({"mlp.gate.weight": (4, 8), "classifier.weight": (2, 8)}))
+
+
+@pytest.mark.parametrize(("release", "expected"), [("4.57.6", ["pre_projection"]), ("5.0.0", [])])
+def test_until_5_the_end_of_a_name_was_not_skipped(releases: Callable[[str], None], release: str, expected: list[str]) -> None:
+    releases(release)
+    shapes = {"a.projection.weight": (8, 8), "pre_projection.weight": (8, 8)}
+
+    assert expected == list(to_quantize(shapes, Method(type="nf4", skipped=("projection",))))
+
+
+@pytest.mark.parametrize(("release", "expected"), [("4.57.6", True), ("5.0.0", False)])
+def test_until_5_an_expert_that_no_token_chose_was_not_called(
+    releases: Callable[[str], None], release: str, expected: bool
+) -> None:
+    releases(release)
+
+    assert expected == transformers_api.may_rest("model.layers.0.block_sparse_moe.experts.3.w1")
+
+
+def test_the_layers_of_attention_are_called_in_every_release(releases: Callable[[str], None]) -> None:
+    releases("4.48.0")
+
+    assert not transformers_api.may_rest("model.layers.0.self_attn.q_proj")
 
 
 @pytest.mark.parametrize(
