@@ -88,7 +88,8 @@ def test_workers_with_one_gpu_each_are_forked_by_servers_that_see_no_other(monke
 
     def server(platform: str, environment: dict[str, str], *, quantizing: bool) -> Any:
         begun.append(environment)
-        return SimpleNamespace(command=lambda number=len(begun): f"fork {number}")
+        number = len(begun)
+        return SimpleNamespace(command=lambda: f"fork {number}")
 
     monkeypatch.setattr(isolation, "Forkserver", server)
     monkeypatch.setattr(isolation.sys, "platform", "linux")
