@@ -2,7 +2,8 @@
 
 It starts from not knowing. A change is reported where four things hold together: the medians of processes lie apart by an
 exact test; Benjamini and Hochberg's share of false discoveries over the matrix is below its limit; the ratio is beyond what
-matters in practice; and clock cycles differ as time does. Unchanged is what an interval inside that threshold says.
+matters in practice; and clock cycles differ as time does. Unchanged is what an interval says that rules out a change of the size
+that is to be found, twice that threshold.
 """
 
 from __future__ import annotations
@@ -62,12 +63,12 @@ def judged(pair: Pair, thresholds: LatencyThresholds) -> Finding | None:
     beyond = pair.false <= thresholds.false_discoveries and not 1 / limit.ratio <= gap.estimate <= limit.ratio
     if beyond and ratio.exact(pair.before.medians, pair.after.medians) <= thresholds.exact:
         return _changed(pair, gap)
-    if 1 / limit.ratio <= gap.low and gap.high <= limit.ratio:
+    if 1 / limit.found <= gap.low and gap.high <= limit.found:
         return None
-    more = ratio.needed(gap.spread, gap.estimate, limit.ratio, thresholds.confidence)
+    more = ratio.needed(gap.spread, gap.estimate, limit.found, thresholds.confidence)
     return Finding(
         kind=Kind.INCONCLUSIVE, reason="noisy", size=_size(gap),
-        message=f"{_sentence(pair, gap)}: cannot be told from {limit.name}'s threshold of {limit.ratio - 1:.1%} with "
+        message=f"{_sentence(pair, gap)}: a change of {limit.found - 1:.0%} ({limit.name}) cannot be ruled out with "
         f"{_sides(pair)} processes, {more} a side would",
     )  # fmt: skip
 

@@ -20,10 +20,15 @@ LIMITS: Final = (DEVICE, SHORT, HOST, LAUNCH, CPU)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """A ratio that matters in practice, by the name of what it is for."""
+    """A ratio from which on a change is one, by the name of what it is for: half of what is to be found."""
 
     name: str
     ratio: float
+
+    @property
+    def found(self) -> float:
+        """The ratio that is to be found: a figure is unchanged where its interval rules that out."""
+        return 1 + 2 * (self.ratio - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,7 +150,8 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(isolation, "probe", probe)
     monkeypatch.setattr(isolation, "measured", measured)
-    for name in ("CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "HF_HUB_OFFLINE"):
+    for name in ("CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "HF_HUB_OFFLINE",
+                 "TORCH_WARM_POOL", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"):  # fmt: skip
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     return asked
@@ -214,6 +215,17 @@ def test_workers_share_the_cores(probed: list[str], monkeypatch: pytest.MonkeyPa
     pytest_cmdline_main(config(workerinput={"gpu": 0, "workercount": 3, "facts": facts().to_json()}))
 
     assert "5" == os.environ["OMP_NUM_THREADS"]
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("1", "bytecode"), ("", "")])
+def test_what_is_compiled_is_kept_in_the_cache_where_it_may_not_lie_beside_its_source(
+    probed: list[str], monkeypatch: pytest.MonkeyPatch, asked: str, expected: str
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", asked)
+    monkeypatch.setattr(isolation.sys, "pycache_prefix", None)
+    pytest_cmdline_main(config())
+
+    assert (None, expected) == (os.environ.get("PYTHONDONTWRITEBYTECODE"), Path(os.environ.get("PYTHONPYCACHEPREFIX", "")).name)
 
 
 @pytest.mark.parametrize("options", [{}, {"numprocesses": 0}])
