@@ -2,8 +2,8 @@
 
 It starts from not knowing. A change is reported where four things hold together: the medians of processes lie apart by an
 exact test; Benjamini and Hochberg's share of false discoveries over the matrix is below its limit; the ratio is beyond what
-matters in practice; and clock cycles differ as time does. Unchanged is what an interval says that rules out a change of the size
-that is to be found, twice that threshold.
+matters in practice; and clock cycles differ as time does. Unchanged is what an interval says that rules out a change of the
+size that is to be found, twice that threshold.
 """
 
 from __future__ import annotations
