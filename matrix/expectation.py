@@ -15,6 +15,8 @@ from matrix.table import Table
 ACCEPTED_OUTCOMES = ("failed", "refused", "crashed", "timed_out", "out_of_memory", "reference_broken")
 # Native libraries of which the probe tells whether the dynamic loader finds them by itself, by the names that ldconfig has.
 LOADABLE = ("cublasLt", "cudnn")
+# Features of processors that decide which kernels run on the CPU, as /proc/cpuinfo spells them.
+PROCESSOR_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16")
 # The part of PEP 440 that anybody writes; whatever it accepts, packaging accepts too.
 _RELEASE = r"[0-9]+(?:\.[0-9]+)*"
 _SUFFIX = r"(?:(?:a|b|rc)[0-9]+)?(?:\.post[0-9]+)?(?:\.dev[0-9]+)?"
@@ -29,8 +31,8 @@ SPECIFIER = re.compile(rf"\s*{_CLAUSE}\s*(?:,\s*{_CLAUSE}\s*)*", re.ASCII)
 class Expectation:
     """One known failure. ``versions`` maps a package to a PEP 440 specifier; all must hold for it to apply.
 
-    ``processor`` are features that the processor must have, as /proc/cpuinfo spells them; ``unfound`` are native libraries that
-    the dynamic loader must not find by itself.
+    ``processor`` are features that the processor must have; of those of ``processor_lacks`` it must lack one. ``unfound`` are
+    native libraries that the dynamic loader must not find by itself.
     """
 
     cells: str
@@ -42,6 +44,7 @@ class Expectation:
     url: str
     expires: datetime.date
     processor: tuple[str, ...] = ()
+    processor_lacks: tuple[str, ...] = ()
     unfound: tuple[str, ...] = ()
 
     def covers(self, check: Check) -> bool:
@@ -77,7 +80,8 @@ def load_expectation(table: Table) -> Expectation:
         message=table.text("message", ""),
         url=table.text("url"),
         expires=_date(table, "expires"),
-        processor=table.texts("processor", ()),
+        processor=table.texts("processor", (), accepted=PROCESSOR_FEATURES),
+        processor_lacks=table.texts("processor_lacks", (), accepted=PROCESSOR_FEATURES),
         unfound=table.texts("unfound", (), accepted=LOADABLE),
     )
     if not expectation.url.startswith("https://"):

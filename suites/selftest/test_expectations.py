@@ -86,6 +86,10 @@ def test_a_condition_holds_where_every_version_does(versions: dict[str, str], ex
     [
         ({"processor": ("avx2",)}, {"processor_features": ["avx2"]}, True),
         ({"processor": ("avx2",)}, {}, False),
+        ({"processor_lacks": ("avx512f",)}, {"processor_features": ["avx2"]}, True),
+        ({"processor_lacks": ("avx512f",)}, {}, True),
+        ({"processor_lacks": ("avx512f",)}, {"processor_features": ["avx2", "avx512f"]}, False),
+        ({"processor_lacks": ("avx2", "avx512f")}, {"processor_features": ["avx2"]}, True),
         ({"unfound": ("cublasLt",)}, {"loadable": ["cudnn"]}, True),
         ({"unfound": ("cublasLt",)}, {"loadable": ["cublasLt"]}, False),
     ],

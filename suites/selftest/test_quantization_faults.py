@@ -36,8 +36,9 @@ CAUGHT = {
     "bnb-fp4-table-for-nf4": (
         "bnb-nf4 and llama-trained", "bnb-nf4/llama-trained/bf16/cpu::quality", "nats against fp32",
     ),
-    "bnb-dequantized-instead": (
-        "bnb-nf4 and llama-trained", "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode]", "bnb-4bit-dequantize",
+    "bnb-dequantized-once": (
+        "bnb-nf4 and llama-trained", "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode]",
+        "14 layers are quantized, 0 quantized products were executed",
     ),
 }  # fmt: skip
 # ... and other checks that the same run must fail, each for itself: no fault hides behind one check alone.
@@ -47,6 +48,26 @@ BESIDES = {
     "bnb-outliers-kept": "bnb-int8-threshold-low/llama-trained/bf16/cpu::quality",
     "bnb-layer-unquantized": "bnb-nf4/llama-tiny/bf16/cpu::footprint",
     "bnb-fp4-table-for-nf4": "bnb-nf4/llama-trained/bf16/cpu::weights",
+}
+# What executes depends on the processor, and so does what is a fault: (kind of processor, fault, check, words). Other kinds
+# than this machine's are emulated.
+BY_PROCESSOR = (
+    ("avx2", "bnb-outliers-dropped", "bnb-int8/llama-trained/bf16/cpu::dispatch[prefill]",
+     "0 layers computed outlier columns apart"),
+    ("avx512", "bnb-outliers-dropped", "bnb-int8/llama-trained/bf16/cpu::dispatch[prefill]",
+     "0 layers computed outlier columns apart"),
+    ("avx2", "bnb-dequantized-once", "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode]",
+     "14 layers are quantized, 0 quantized products were executed"),
+    ("avx512-bf16", "bnb-dequantized-instead", "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode]",
+     "promised bnb-4bit-fused, executed bnb-4bit-dequantize (14x)"),
+    ("avx512-bf16", "bnb-dequantized-once", "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode]",
+     "14 layers are quantized, 0 quantized products were executed"),
+)  # fmt: skip
+# ... and what a library without a fault does: the outcome of int8's dispatch, and what executes 4-bit layers.
+CORRECT = {
+    "avx2": ("expected_failure", "bnb-4bit-dequantize"),
+    "avx512": ("passed", "bnb-4bit-dequantize"),
+    "avx512-bf16": ("passed", "bnb-4bit-fused"),
 }
 
 
@@ -85,6 +106,39 @@ def test_fault_in_quantized_layers_is_found(fault: str, tmp_path: Path, facts: P
         assert "failed" == broken.run.records[BESIDES[fault]].outcome
 
 
+def dispatched(folder: Path, facts: Path, processor: str, cells: str, *arguments: str) -> Nested:
+    """The checks of what executed, on a kind of processor."""
+    emulated = ("-p", "suites.selftest.emulated.processor", f"--processor={processor}")
+    suite = ROOT / "suites" / "quantization" / "test_quantized_dispatch.py"
+    return validate(folder, facts, *emulated, "--cells", f"{cells} and llama-trained and bf16", *arguments, str(suite))
+
+
+@pytest.mark.parametrize("processor", CORRECT)
+def test_what_is_promised_depends_on_the_processor(processor: str, tmp_path: Path, facts: Path) -> None:
+    """int8 in fp32 is a known failure where bitsandbytes has no int8 kernel, and a failure anywhere else."""
+    clean = dispatched(tmp_path, facts, processor, "(bnb-int8 or bnb-nf4)")
+
+    assert clean.run is not None, clean.output
+    records = [record for record in clean.run.records.values() if record.check == "dispatch"]
+    int8 = {record.outcome for record in records if record.configuration == "bnb-int8"}
+    four_bit = {family for record in records if record.configuration == "bnb-nf4" for family in record.evidence["families"]}
+    assert (0, {CORRECT[processor][0]}, {CORRECT[processor][1]}) == (clean.exit_code, int8, four_bit)
+
+
+@pytest.mark.parametrize(
+    ("processor", "fault", "check", "words"), [pytest.param(*case, id=f"{case[1]} on {case[0]}") for case in BY_PROCESSOR]
+)
+def test_fault_is_found_on_each_kind_of_processor(
+    processor: str, fault: str, check: str, words: str, tmp_path: Path, facts: Path
+) -> None:
+    """No known failure of a processor hides one."""
+    broken = dispatched(tmp_path, facts, processor, check.split("/")[0], "--inject", fault)
+
+    assert broken.run is not None, broken.output
+    assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
+    assert words in broken.run.records[check].message
+
+
 def test_a_native_library_that_cannot_be_loaded_is_an_import_that_failed(tmp_path: Path, facts: Path) -> None:
     """In the library's own words, and never a skip."""
     broken = nested(tmp_path, facts, "bnb-nf4 and llama-tiny", "--inject", "bnb-library-broken")
@@ -95,4 +149,6 @@ def test_a_native_library_that_cannot_be_loaded_is_an_import_that_failed(tmp_pat
 
 
 def test_every_fault_of_quantization_is_tried() -> None:
-    assert {name for name in FAULTS if name.startswith("bnb-")} == {*CAUGHT, "bnb-library-broken"}
+    assert {name for name in FAULTS if name.startswith("bnb-")} == {
+        *CAUGHT, *(fault for _, fault, _, _ in BY_PROCESSOR), "bnb-library-broken"
+    }  # fmt: skip
