@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 
 from fixtures.faults import latency as faults
 from fixtures.findings import Finding
+from fixtures.latency import counters
 from fixtures.latency.campaign import Asked, Found, Server
 from fixtures.latency.evidence import record, repeated
 from fixtures.latency.handover import REPLAY, hand_over
@@ -155,3 +157,15 @@ def test_where_a_fork_is_not_safe_processes_are_started_anew(server: Server) -> 
 
     assert 0 == _anew(order | {"out": str(out), "words": str(words)}), words.read_text()
     assert ["started", "check", "finished"] == [next(iter(json.loads(line))) for line in out.read_text().splitlines()]
+
+
+def test_a_call_site_is_told_by_modules_wherever_they_are_installed() -> None:
+    """Torch may lie in any folder, and others in a folder of that name."""
+    found: list[str] = []
+    theirs: dict[str, Any] = {"__name__": "torch.cuda", "look": lambda: found.append(counters.site(sys._getframe(1)))}
+    exec(compile("def wait(): look()", "/anywhere/cuda.py", "exec"), theirs)
+    ours: dict[str, Any] = {"__name__": "transformers.models", "wait": theirs["wait"]}
+    exec(compile("def forward(): wait()", "/opt/torch/site-packages/transformers/models.py", "exec"), ours)
+    ours["forward"]()
+
+    assert ["models.py:1 forward"] == found
