@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fixtures.latency.campaign import Findings
+from fixtures.latency.found import Findings
 from fixtures.latency.handover import REPLAY, hand_over
 from fixtures.measure import Measurement
 from matrix.cell import Check

@@ -14,8 +14,9 @@ import pytest
 from fixtures.faults import latency as faults
 from fixtures.findings import Finding
 from fixtures.latency import counters
-from fixtures.latency.campaign import Asked, Found, Server
+from fixtures.latency.campaign import Server
 from fixtures.latency.evidence import record, repeated
+from fixtures.latency.found import Asked, Found
 from fixtures.latency.handover import REPLAY, hand_over
 from fixtures.latency.server import _anew, known
 from fixtures.latency.tasks import MAKERS
@@ -100,6 +101,21 @@ def test_a_check_that_ends_its_process_costs_itself_alone(server: Server) -> Non
 
     assert (Outcome.CRASHED, Outcome.PASSED) == (crashed.outcome, passed.outcome)
     assert "was ended by signal 11" in crashed.message
+
+
+def test_what_a_process_found_is_kept_and_not_measured_again(tmp_path: Path) -> None:
+    with Server("cpu", keep=tmp_path) as first:
+        first.measure(0, [CHECKS[PREFILL]], counting=False)
+    (file,) = tmp_path.iterdir()
+    with file.open("a") as cut:
+        cut.write('{"check": "sdpa/llama-mi')
+    with Server("cpu", keep=tmp_path) as second:
+        second.measure(0, [CHECKS[PREFILL], CHECKS[DECODE]], counting=False)
+        again = [found.result for found in second.findings.of[PREFILL]]
+
+    assert [found.result for found in first.findings.of[PREFILL]] == again
+    assert [DECODE] == [json.loads(line)["check"] for line in (tmp_path / "timed-0-1.jsonl").open() if '"check"' in line]
+    assert second.resumed
 
 
 def test_what_the_library_raises_is_the_outcome_of_the_check(server: Server) -> None:

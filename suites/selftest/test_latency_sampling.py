@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.latency.campaign import Asked, order_of
+from fixtures.latency.campaign import order_of
+from fixtures.latency.found import Asked
 from fixtures.latency.sampling import Sample, enough, noise, series, settled
 from fixtures.latency.telemetry import disturbance, telemetry
 from matrix.errors import UserError
