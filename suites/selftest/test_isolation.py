@@ -104,6 +104,37 @@ def test_workers_with_one_gpu_each_are_forked_by_servers_that_see_no_other(monke
     ]
 
 
+@pytest.mark.parametrize(
+    ("listed", "seen", "begun", "ended"),
+    [
+        (["0"], 1, [{}], []),
+        (["6", "7"], 2, [{"CUDA_VISIBLE_DEVICES": "6"}, {"CUDA_VISIBLE_DEVICES": "7"}], []),
+        (["0", "1", "2"], 2, [{"CUDA_VISIBLE_DEVICES": str(index)} for index in range(3)], [0, 1, 2]),
+    ],
+)
+def test_servers_that_begin_while_preflight_looks_are_ended_where_torch_sees_other_gpus(
+    monkeypatch: pytest.MonkeyPatch, listed: list[str], seen: int, begun: list[dict[str, str]], ended: list[int]
+) -> None:
+    started: list[dict[str, str]] = []
+    stopped: list[int] = []
+
+    def server(platform: str, environment: dict[str, str], *, quantizing: bool) -> Any:
+        started.append(environment)
+        number = len(started) - 1
+        return SimpleNamespace(stop=lambda: stopped.append(number))
+
+    monkeypatch.setattr(isolation, "Forkserver", server)
+    monkeypatch.setattr(isolation.sys, "platform", "linux")
+    monkeypatch.setattr(isolation, "expected_platform", lambda asked: "cuda")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(listed))
+    session: Any = SimpleNamespace(stash=pytest.Stash())
+    session.stash[FACTS] = facts("cuda", devices=("9.0",) * seen)
+    isolation._begin_early(session, SimpleNamespace(platform="auto"))  # type: ignore[arg-type]
+    left = isolation._as_begun(session)
+
+    assert (begun, ended, [] if ended else list(range(seen))) == (started, stopped, list(left))
+
+
 def test_there_is_one_worker_a_gpu() -> None:
     assert [1, 3] == [workers(facts("cuda", devices=("9.0",) * count)) for count in (1, 3)]
 

@@ -34,13 +34,18 @@ class Worker:
         self.shutting_down = True
 
 
-def scheduled(*workers: Worker, collected: tuple[str, ...] = (*LLAMA, *GPT2), several: frozenset[str] = frozenset()) -> Any:
+def scheduled(
+    *workers: Worker,
+    collected: tuple[str, ...] = (*LLAMA, *GPT2),
+    several: frozenset[str] = frozenset(),
+    deadly: frozenset[str] = frozenset(),
+) -> Any:
     """A scheduler that has handed out every check there is."""
     config: Any = SimpleNamespace(
         getvalue=lambda name: ["popen"] * len(workers), hook=SimpleNamespace(),
         option=SimpleNamespace(loadscopereorder=False), rootpath=None,
     )  # fmt: skip
-    scheduler = by_reference(config, None, several=several)
+    scheduler = by_reference(config, None, several=several, deadly=deadly)
     for worker in workers:
         scheduler.add_node(worker)
         scheduler.add_node_collection(worker, list(collected))
@@ -127,6 +132,31 @@ def test_a_worker_that_ends_with_nothing_left_died_in_no_check() -> None:
     scheduler.mark_test_complete(second, 3)
 
     assert scheduler.remove_node(second) is None
+
+
+DEADLY = frozenset({"sdpa/gpt2-tiny/bf16/cpu::correct[short]"})
+MORE = tuple(f"a.py::b[sdpa/falcon-tiny/bf16/cpu:correct:{subject}]" for subject in ("short", "long"))
+
+
+def test_known_failures_that_end_their_process_come_first() -> None:
+    """A worker that dies late would be waited for while the others have nothing left."""
+    only = Worker("gw0")
+    scheduled(only, collected=(*LLAMA, *GPT2), deadly=DEADLY)
+
+    assert [3, 0, 1, 2] == only.sent
+
+
+def test_what_a_dead_worker_left_comes_before_other_work() -> None:
+    first, second = Worker("gw0"), Worker("gw1")
+    collected = (*LLAMA, *GPT2, *MORE)
+    scheduler = scheduled(first, second, collected=collected, deadly=frozenset({"sdpa/llama-tiny/bf16/cpu::correct[short]"}))
+    scheduler.remove_node(first)
+    replacement = Worker("gw2")
+    scheduler.add_node(replacement)
+    scheduler.add_node_collection(replacement, list(collected))
+    scheduler.schedule()
+
+    assert ([0, 1, 2], [1, 2]) == (first.sent, replacement.sent[:2])
 
 
 # checks that need several GPUs
