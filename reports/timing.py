@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from reports.record import Record
@@ -34,8 +34,9 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """What a latency check measured and counted; ``unsteady`` are the counts of each process where they do not agree, ``code``
-    is the hash of the code of its workload.
+    """What a latency check measured and counted; ``unsteady`` are the counts of each process where they do not agree,
+    ``per_token`` the launches and the waits of the host for each token of a call, ``code`` is the hash of the code of its
+    workload.
     """
 
     figures: Mapping[str, Figure]
@@ -43,6 +44,7 @@ class Timing:
     unsteady: Mapping[str, tuple[int, ...]]
     sites: Mapping[str, int]
     code: str
+    per_token: Mapping[str, float] = field(default_factory=dict)
 
 
 def of(record: Record) -> Timing | None:
@@ -57,6 +59,7 @@ def of(record: Record) -> Timing | None:
             unsteady={name: tuple(map(int, each)) for name, each in kept.get("unsteady", {}).items()},
             sites={name: int(count) for name, count in kept["sites"].items()},
             code=str(kept["code"]),
+            per_token={name: float(count) for name, count in kept.get("per_token", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

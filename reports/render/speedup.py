@@ -20,7 +20,9 @@ from reports.summary import gpus
 EAGER: Final = "eager"
 CONFIDENCE: Final = 0.95
 HEAD: Final = ("model", "workload", "configuration", "time", "waited", "tokens a second", "speed-up over eager",
-               "95 % interval", "of", "weights", "peak above them")  # fmt: skip
+               "95 % interval", "of", "launches a token", "waits a token", "weights", "peak above them")  # fmt: skip
+# Counts for each token, as they are recorded, in the order of the table.
+COUNTED: Final = ("launches", "synchronizations")
 DEVICE: Final = "time"
 WAITED: Final = "waited"
 
@@ -157,6 +159,8 @@ def _line(point: Point) -> tuple[str, ...]:
     sizes = [in_bytes(record.memory[name]) if name in record.memory else "-" for name in ("footprint", "peak")]
     rate = f"{figure.tokens_per_second:,.0f}" if figure.tokens_per_second else "-"
     interval = f"{point.low:.2f} to {point.high:.2f}" if math.isfinite(point.low) else "-"
+    kept = timing.of(record)
+    counts = [f"{kept.per_token[name]:.4g}" if kept and name in kept.per_token else "-" for name in COUNTED]
     times = (f"{statistics.median(each) * 1e3:.3f} ms" if each else "-" for each in (figure.medians, figure.waited))
     return (record.model, record.subject, record.configuration, *times, rate, f"{point.speedup:.2f}" if known else "-",
-            interval, point.of if known else "-", *sizes)  # fmt: skip
+            interval, point.of if known else "-", *counts, *sizes)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Runs of the suite inside the suite's own tests: each in a process of its own, forked from one that has imported torch."""
+"""Runs of the suite inside the suite's own tests: each in a process of its own, forked from one with the libraries."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from fixtures.forkserver import COMPILER, OURS
+from fixtures.libraries import LIBRARIES
 from reports.run import Run
 from reports.store import read_run
 
 ROOT = Path(__file__).parents[2]
-PRELOADED = ["torch", "transformers.modeling_utils", "hypothesis", "xdist", "fixtures.reference"]
+# What most of the runs import: bitsandbytes itself is left to them, which some find broken.
+PRELOADED = [*LIBRARIES, *OURS, COMPILER, "transformers.models.llama.modeling_llama", "conftest", "fixtures.reference"]
 SECONDS = 120
 
 

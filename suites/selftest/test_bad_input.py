@@ -24,13 +24,6 @@ FILES = ("configurations", "models", "workloads", "environments", "expectations"
 
 
 @pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("facts") / "facts.json"
-    path.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
-    return path
-
-
-@pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This repository in a folder of its own, whose files can be spoilt."""
     folder = tmp_path_factory.mktemp("copied")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from fixtures.faults import process
-from suites.selftest.nested import ROOT, Nested, validate
+from suites.selftest.nested import Nested, validate
 
 CELLS = "gpt2-tiny and (fp32 or bf16) and (eager or sdpa)"
 LIMIT = 15
@@ -35,14 +33,6 @@ KINDS = (
     ("unnoticed-illegal-access", "crashed", "illegal-memory-access"), ("device-assert", "crashed", "device-assert"),
     ("illegal-access", "crashed", "illegal-memory-access"),
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The facts of this machine as the CPU platform."""
-    path = tmp_path_factory.mktemp("facts") / "facts.json"
-    path.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
-    return path
 
 
 def struck(folder: Path, facts: Path, cells: str, faults: Mapping[str, str], *arguments: str, seconds: int = 300) -> Nested:

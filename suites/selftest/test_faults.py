@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from fixtures.faults import FAULTS, flash_attention, latency, onnxruntime, placement, process, quantization
 from suites.selftest import test_flash_attention_faults
-from suites.selftest.nested import ROOT, Nested, validate
+from suites.selftest.nested import Nested, validate
 
 # fault -> the cells to look at, a check that must fail, and words that its sentence must hold
 CAUGHT = {
@@ -31,14 +29,6 @@ CAUGHT = {
     "refusal-lost": ("gemma2-tiny and fp32", "sdpa/gemma2-tiny/fp32/cpu::refuses[build]", "silently wrong"),
     "dtype-ignored": ("gpt2-tiny and bf16", "sdpa/gpt2-tiny/bf16/cpu::builds", "torch.bfloat16"),
 }
-
-
-@pytest.fixture(scope="session")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The facts of this machine as the CPU platform, probed once for all nested runs."""
-    path = tmp_path_factory.mktemp("facts") / "facts.json"
-    path.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
-    return path
 
 
 def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:

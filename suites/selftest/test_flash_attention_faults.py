@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from suites.selftest.nested import ROOT, Nested, validate
+from suites.selftest.nested import Nested, validate
 
 LLAMA, MISTRAL, FALCON = (f"flash-attention-2/{name}-tiny/bf16/cpu" for name in ("llama", "mistral", "falcon"))
 UNDECLARED = "flash-attention-2-undeclared/llama-tiny/fp32/cpu"
@@ -37,14 +35,6 @@ CAUGHT = {
 QUICK = list(CAUGHT)[:4]  # the rest with the slow ones
 BUILDS = f"{LLAMA}::builds"
 IMPORTS = "environment/flash-attn/any/cpu::imports"
-
-
-@pytest.fixture(scope="session")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The facts of this machine as the CPU platform, probed once for all nested runs."""
-    path = tmp_path_factory.mktemp("facts") / "facts.json"
-    path.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
-    return path
 
 
 def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:

@@ -11,9 +11,7 @@ import pytest
 
 from reports.__main__ import main
 from suites.selftest.nested import validate
-from suites.selftest.test_faults import facts
 
-__all__ = ["facts"]
 PREFILL = "sdpa/llama-mini/bf16/cpu::latency[prefill-2x64]"
 NARROW = ("--cells", "sdpa and llama-mini", "-k", "prefill-2x64 or imports", "--processes=1")
 

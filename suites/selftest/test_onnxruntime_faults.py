@@ -7,8 +7,6 @@ profile. CUDAExecutionProvider is emulated (suites/selftest/emulated/cuda_provid
 from __future__ import annotations
 
 import importlib.metadata
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -58,13 +56,11 @@ def missing() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The facts of this machine as the CPU platform, probed once for all nested runs."""
+def facts(facts: Path) -> Path:
+    """Those of this machine, where it has what these runs need."""
     if absent := missing():
         pytest.skip(f"not-installed: {', '.join(absent)} is not installed in this environment")
-    path = tmp_path_factory.mktemp("facts") / "facts.json"
-    path.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
-    return path
+    return facts
 
 
 def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:

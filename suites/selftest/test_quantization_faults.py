@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -69,14 +67,6 @@ CORRECT = {
     "avx512": ("passed", "bnb-4bit-dequantize"),
     "avx512-bf16": ("passed", "bnb-4bit-fused"),
 }
-
-
-@pytest.fixture(scope="session")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The facts of this machine as the CPU platform, probed once for all nested runs."""
-    path = tmp_path_factory.mktemp("facts") / "facts.json"
-    path.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
-    return path
 
 
 def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:

@@ -231,9 +231,10 @@ def test_a_run_without_its_records_starts_over(tmp_path: Path) -> None:
         pytest.param(signal.SIGKILL, "", marks=pytest.mark.slow),
     ],
 )
-def test_a_run_that_was_ended_is_valid_incomplete_and_can_be_resumed(tmp_path: Path, number: int, said: str) -> None:
-    facts, folder = tmp_path / "facts.json", tmp_path / "run"
-    facts.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
+def test_a_run_that_was_ended_is_valid_incomplete_and_can_be_resumed(
+    tmp_path: Path, facts: Path, number: int, said: str
+) -> None:
+    folder = tmp_path / "run"
     command = [sys.executable, "-m", "pytest", f"--facts={facts}", "-n1"]
     process = subprocess.Popen(
         [*command, f"--run-dir={folder}", "--cells=eager and gpt2-tiny and fp32", "--inject=hang:eager/*::correct[decode]"],

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from hypothesis import strategies as st
 from reports.secrets import HIDDEN, hidden, hider
 from reports.store import RunWriter
 from suites.selftest.examples import record, run
-from suites.selftest.nested import ROOT, validate
+from suites.selftest.nested import validate
 
 SECRETS = {
     "HF_TOKEN": "hf_AbCdEfGhIjKlMnOpQrStUvWx",
@@ -76,12 +74,12 @@ def test_a_writer_hides_secrets_in_everything_it_writes(tmp_path: Path, monkeypa
     assert HIDDEN in written
 
 
-def test_a_run_whose_checks_spill_the_environment_shows_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_checks_spill_the_environment_shows_none_of_it(
+    tmp_path: Path, facts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By raising with it, and by printing it before a crash: records, reports of pytest, and all that is printed."""
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
-    facts = tmp_path / "facts.json"
-    facts.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
     cell = "eager/gpt2-tiny/fp32/cpu"
     faults = [f"leak-error:{cell}::builds", f"leak-output:{cell}::correct[batch]", f"segfault:{cell}::correct[batch]"]
     spilled = validate(

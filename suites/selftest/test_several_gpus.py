@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,12 +25,11 @@ CELLS = "(device-map-one-sdpa and llama*) or copies"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+def run(tmp_path_factory: pytest.TempPathFactory, facts: Path) -> dict[str, Run]:
     """The same checks with a worker for each of two GPUs and one for both, and in one process."""
     folder = tmp_path_factory.mktemp("several")
     (folder / "several_gpus.py").write_text(PLUGIN)
-    facts = json.loads(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
-    (folder / "facts.json").write_text(json.dumps(facts | {"devices": [GPU, GPU]}))
+    (folder / "facts.json").write_text(json.dumps(json.loads(facts.read_text()) | {"devices": [GPU, GPU]}))
     command = [sys.executable, "-m", "pytest", "-p", "several_gpus", "--platform=cpu", f"--facts={folder / 'facts.json'}",
                "--environment=cpu-tf5", "--cells", CELLS, "suites/placement"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(folder)}

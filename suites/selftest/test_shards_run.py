@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from fixtures.options import ROOT
 from reports.merge import joined, write
 from suites.selftest.nested import validate
 
 
 @pytest.mark.slow
-def test_a_shard_runs_its_own_checks_and_alone_misses_all_others(tmp_path: Path) -> None:
-    facts = tmp_path / "facts.json"
-    facts.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
+def test_a_shard_runs_its_own_checks_and_alone_misses_all_others(tmp_path: Path, facts: Path) -> None:
     ended = validate(tmp_path, facts, "--cells=eager and distilbert-tiny and fp32", "--shard=1/2", workers=1)
     assert ended.run is not None, ended.output
     actual = write(joined([ended.run]), tmp_path / "joined")

@@ -6,8 +6,6 @@ import ast
 import json
 import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,13 +16,6 @@ from fixtures.transformers_api import safe_arguments
 from matrix.load import load_models
 from suites.selftest.nested import Nested, validate
 from suites.selftest.samples import model
-
-
-@pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("facts") / "facts.json"
-    path.write_text(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
-    return path
 
 
 @pytest.fixture
