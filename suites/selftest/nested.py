@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import multiprocessing
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from fixtures.forkserver import COMPILER, OURS
 from fixtures.libraries import LIBRARIES
+from fixtures.platform import IMPORTED, import_error
+from fixtures.selection import installed_under_test
+from matrix.availability import read_facts
 from reports.run import Run
 from reports.store import read_run
 
@@ -32,15 +38,38 @@ class Nested:
         return {record.id for record in self.run.records.values() if record.outcome == outcome} if self.run else set()
 
 
+@functools.cache
+def facts() -> str:
+    """The facts of this machine as the CPU platform, with what came of importing each package, as preflight would add it:
+    measured once for all runs.
+    """
+    found = read_facts(subprocess.check_output([sys.executable, "-m", "fixtures.platform", "cpu"], text=True, cwd=ROOT))
+    tried = {name: import_error(name, "cpu") for name in installed_under_test() if name not in IMPORTED}
+    told = {name: {**package, "imported": "yes", "native": tried[name]} if name in tried else package
+            for name, package in found.packages.items()}  # fmt: skip
+    return dataclasses.replace(found, packages=told).to_json()
+
+
+def facts_file(folder: Path) -> Path:
+    """The same in a file of a folder, for ``--facts``."""
+    path = folder / "facts.json"
+    path.write_text(facts())
+    return path
+
+
 def validate(
-    folder: Path, facts: Path, *arguments: str, workers: int = 0, seconds: int = SECONDS, environment: str = "cpu-tf5"
-) -> Nested:
-    """One run of the suite, recorded below ``folder``: in one process, or with workers of its own."""
+    folder: Path, *arguments: str, facts: Path | None = None, workers: int = 0, seconds: int = SECONDS,
+    environment: str = "cpu-tf5",
+) -> Nested:  # fmt: skip
+    """One run of the suite, recorded below ``folder``: in one process, or with workers of its own; ``facts`` are those of this
+    machine where none are given.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported, in the process that is forked
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
+    folder.mkdir(parents=True, exist_ok=True)
     run, output = folder / "run", folder / "output"
-    common = [f"--facts={facts}", f"--environment={environment}", f"--run-dir={run}", f"-n{workers}"]
+    common = [f"--facts={facts or facts_file(folder)}", f"--environment={environment}", f"--run-dir={run}", f"-n{workers}"]
     process = context.Process(target=_pytest, args=([*common, *arguments], output, dict(os.environ)))
     process.start()
     process.join(seconds)

@@ -16,7 +16,7 @@ from matrix.errors import UserError
 from reports.recorder import Recorder
 from reports.store import JUNIT, RECORDS, RUN, read_run
 from suites.selftest.examples import record, written
-from suites.selftest.nested import ROOT, validate
+from suites.selftest.nested import ROOT, facts_file, validate
 from suites.selftest.test_recorder import planned, report, session
 
 USAGE, UNUSABLE = 4, 2
@@ -64,7 +64,7 @@ def one_line(output: str, *words: str) -> None:
     ids=["unknown-key", "version", "no-toml"],
 )
 def test_a_spoilt_matrix_file_is_one_line(
-    copied: Path, facts: Path, tmp_path: Path, name: str, spoilt: Callable[[str], str], words: str
+    copied: Path, tmp_path: Path, name: str, spoilt: Callable[[str], str], words: str
 ) -> None:
     """Every command reads the matrix; time limits are read by pytest alone, which says so by its own exit code."""
     path = copied / "matrix" / f"{name}.toml"
@@ -72,7 +72,7 @@ def test_a_spoilt_matrix_file_is_one_line(
     path.write_text(spoilt(kept), encoding="utf-8")
     run = ["pytest", f"--run-dir={tmp_path / 'run'}", "-n0"]
     try:
-        code, output = said(*(run if name == "limits" else ["matrix", "list"]), f"--facts={facts}", cwd=copied)
+        code, output = said(*(run if name == "limits" else ["matrix", "list"]), f"--facts={facts_file(tmp_path)}", cwd=copied)
     finally:
         path.write_text(kept, encoding="utf-8")
 
@@ -80,12 +80,12 @@ def test_a_spoilt_matrix_file_is_one_line(
     assert (USAGE if name == "limits" else UNUSABLE) == code
 
 
-def test_a_spoilt_matrix_file_is_one_line_for_pytest_too(copied: Path, facts: Path, tmp_path: Path) -> None:
+def test_a_spoilt_matrix_file_is_one_line_for_pytest_too(copied: Path, tmp_path: Path) -> None:
     path = copied / "matrix" / "models.toml"
     kept = path.read_text(encoding="utf-8")
     path.write_text(f"colour = 1\n{kept}", encoding="utf-8")
     try:
-        code, output = said("pytest", f"--facts={facts}", f"--run-dir={tmp_path / 'run'}", "-n0", cwd=copied)
+        code, output = said("pytest", f"--facts={facts_file(tmp_path)}", f"--run-dir={tmp_path / 'run'}", "-n0", cwd=copied)
     finally:
         path.write_text(kept, encoding="utf-8")
 
@@ -114,16 +114,16 @@ def test_a_spoilt_matrix_file_is_one_line_for_pytest_too(copied: Path, facts: Pa
         (["--run-dir=/dev/null/run"], ["/dev/null/run: cannot be written", "--run-dir"]),
     ],
 )
-def test_an_option_that_cannot_be_used_is_one_line(facts: Path, tmp_path: Path, arguments: list[str], words: list[str]) -> None:
-    ended = validate(tmp_path, facts, *arguments)
+def test_an_option_that_cannot_be_used_is_one_line(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+    ended = validate(tmp_path, *arguments)
 
     one_line(ended.output, *words)
     assert (USAGE, None) == (ended.exit_code, ended.run)
 
 
-def test_a_folder_that_holds_a_run_is_one_line_and_keeps_it(facts: Path, tmp_path: Path) -> None:
+def test_a_folder_that_holds_a_run_is_one_line_and_keeps_it(tmp_path: Path) -> None:
     kept = written(tmp_path / "run", record())
-    ended = validate(tmp_path, facts)
+    ended = validate(tmp_path)
 
     one_line(ended.output, f"{kept}: holds a run already")
     assert [record().id] == list(read_run(kept).records)
@@ -136,20 +136,18 @@ def test_a_folder_that_holds_a_run_is_one_line_and_keeps_it(facts: Path, tmp_pat
         ({"schema": 9}, "schema 9 is newer"),
     ],
 )
-def test_a_baseline_that_cannot_be_compared_with_costs_no_run(
-    facts: Path, tmp_path: Path, header: dict[str, Any], words: str
-) -> None:
+def test_a_baseline_that_cannot_be_compared_with_costs_no_run(tmp_path: Path, header: dict[str, Any], words: str) -> None:
     baseline = written(tmp_path / "baseline", record(), platform="cpu")
     path = baseline / RUN
     path.write_text(json.dumps(json.loads(path.read_text()) | header))
-    ended = validate(tmp_path, facts, f"--baseline={baseline}")
+    ended = validate(tmp_path, f"--baseline={baseline}")
 
     one_line(ended.output, str(baseline), words)
     assert (USAGE, None) == (ended.exit_code, ended.run)
 
 
-def test_tests_that_are_not_there_are_pytests_own_error(facts: Path, tmp_path: Path) -> None:
-    ended = validate(tmp_path, facts, "suites/attention/test_gone.py")
+def test_tests_that_are_not_there_are_pytests_own_error(tmp_path: Path) -> None:
+    ended = validate(tmp_path, "suites/attention/test_gone.py")
 
     assert USAGE == ended.exit_code
     assert "Traceback" not in ended.output
@@ -206,12 +204,12 @@ def test_two_runs_of_different_platforms_are_one_line(tmp_path: Path) -> None:
 # a disk that fills up in the middle
 
 
-def test_a_disk_that_is_full_in_the_middle_of_a_run_ends_it_and_loses_nothing(facts: Path, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_in_the_middle_of_a_run_ends_it_and_loses_nothing(tmp_path: Path) -> None:
     """No file may grow beyond 16 KiB: the header fits, the records do not."""
     folder, cells = tmp_path / "run", "--cells=eager and gpt2-tiny and fp32"
     (tmp_path / "unlimited").mkdir()
-    validate(tmp_path / "unlimited", facts, cells)  # so that what is kept between runs is there already
-    command = f"ulimit -f 16; exec {sys.executable} -m pytest --facts={facts} --run-dir={folder} '{cells}' -n0"
+    validate(tmp_path / "unlimited", cells)  # so that what is kept between runs is there already
+    command = f"ulimit -f 16; exec {sys.executable} -m pytest --facts={facts_file(tmp_path)} --run-dir={folder} '{cells}' -n0"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
     recorded = read_run(folder)
 

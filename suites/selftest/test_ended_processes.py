@@ -35,18 +35,18 @@ KINDS = (
 )  # fmt: skip
 
 
-def struck(folder: Path, facts: Path, cells: str, faults: Mapping[str, str], *arguments: str, seconds: int = 300) -> Nested:
+def struck(folder: Path, cells: str, faults: Mapping[str, str], *arguments: str, seconds: int = 300) -> Nested:
     """A run with workers, in which checks (the keys) are struck by faults."""
     injected = [f"--inject={fault}:{check}" for check, fault in faults.items()]
-    return validate(folder, facts, f"--cells={cells}", *injected, *arguments, workers=2, seconds=seconds)
+    return validate(folder, f"--cells={cells}", *injected, *arguments, workers=2, seconds=seconds)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, facts: Path) -> Nested:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Nested:
     """One run in which five checks of about a hundred are struck, each by another fault."""
     folder = tmp_path_factory.mktemp("struck")
     faults = {check: fault for fault, (check, _, _) in STRUCK.items()}
-    return struck(folder, facts, CELLS, faults, f"--timeout={LIMIT}", f"--junitxml={folder / 'pytest.xml'}")
+    return struck(folder, CELLS, faults, f"--timeout={LIMIT}", f"--junitxml={folder / 'pytest.xml'}")
 
 
 def test_each_fault_has_its_own_outcome_and_every_other_check_passes(run: Nested) -> None:
@@ -88,9 +88,9 @@ def test_a_crash_keeps_the_reports_that_pytest_writes(run: Nested) -> None:
     assert len(STRUCK) == sum(case.find("failure") is not None or case.find("error") is not None for case in cases)
 
 
-def test_without_pytest_xdist_a_broken_device_ends_the_run_before_the_next_check(tmp_path: Path, facts: Path) -> None:
+def test_without_pytest_xdist_a_broken_device_ends_the_run_before_the_next_check(tmp_path: Path) -> None:
     fault = "illegal-access:eager/gpt2-tiny/fp32/cpu::correct[batch]"
-    alone = validate(tmp_path, facts, "--cells=eager and gpt2-tiny and fp32", f"--inject={fault}")
+    alone = validate(tmp_path, "--cells=eager and gpt2-tiny and fp32", f"--inject={fault}")
 
     assert alone.run is not None
     assert (2, {"eager/gpt2-tiny/fp32/cpu::correct[batch]"}) == (alone.exit_code, alone.ended("crashed"))
@@ -99,12 +99,11 @@ def test_without_pytest_xdist_a_broken_device_ends_the_run_before_the_next_check
 
 
 @pytest.mark.slow
-def test_without_pytest_xdist_memory_and_time_that_ran_out_cost_their_checks(tmp_path: Path, facts: Path) -> None:
+def test_without_pytest_xdist_memory_and_time_that_ran_out_cost_their_checks(tmp_path: Path) -> None:
     cell = "eager/gpt2-tiny/fp32/cpu"
     faults = {f"{cell}::correct[batch]": "out-of-memory", f"{cell}::correct[decode]": "hang-in-python"}
     alone = validate(
         tmp_path,
-        facts,
         f"--cells={cell}",
         f"--timeout={LIMIT}",
         *(f"--inject={fault}:{check}" for check, fault in faults.items()),
@@ -126,19 +125,19 @@ def test_every_fault_of_a_process_is_tried() -> None:
 
 
 @pytest.mark.slow
-def test_two_hundred_checks_with_twenty_faults_have_those_outcomes_and_no_others(tmp_path: Path, facts: Path) -> None:
+def test_two_hundred_checks_with_twenty_faults_have_those_outcomes_and_no_others(tmp_path: Path) -> None:
     """In at most the clean time, plus the limits of what hangs, plus 3 seconds a fault."""
     cells, limit = "(llama-tiny or gpt2-tiny) and (fp32 or bf16) and (eager or sdpa or sdpa-math)", 10
     (tmp_path / "clean").mkdir()
     (tmp_path / "struck").mkdir()
     begun = time.monotonic()
-    clean = struck(tmp_path / "clean", facts, cells, {}, seconds=900)
+    clean = struck(tmp_path / "clean", cells, {}, seconds=900)
     halfway = time.monotonic()
     assert clean.run is not None and not clean.exit_code, clean.output
     checks = [id for id in clean.run.records if not id.startswith("environment/")]
     expected = dict(zip(checks[:: len(checks) // len(KINDS)][: len(KINDS)], KINDS, strict=True))
     faults = {check: fault for check, (fault, _, _) in expected.items()}
-    broken = struck(tmp_path / "struck", facts, cells, faults, f"--timeout={limit}", seconds=900)
+    broken = struck(tmp_path / "struck", cells, faults, f"--timeout={limit}", seconds=900)
     took, allowed = time.monotonic() - halfway, halfway - begun + 5 * limit + 3 * len(KINDS)
     assert broken.run is not None
     actual = {id: (record.outcome, record.reason) for id, record in broken.run.records.items() if record.outcome != "passed"}
@@ -151,10 +150,10 @@ def test_two_hundred_checks_with_twenty_faults_have_those_outcomes_and_no_others
 
 
 @pytest.mark.slow
-def test_a_cell_that_ends_every_process_is_given_up(tmp_path: Path, facts: Path) -> None:
+def test_a_cell_that_ends_every_process_is_given_up(tmp_path: Path) -> None:
     """Or a cell that hangs in each of its checks would take hours."""
     fault = {"eager/gpt2-tiny/fp32/cpu::*": "exit"}
-    lost = struck(tmp_path, facts, "gpt2-tiny and fp32 and eager", fault)
+    lost = struck(tmp_path, "gpt2-tiny and fp32 and eager", fault)
 
     assert lost.run is not None
     cell = [record for record in lost.run.records.values() if record.configuration == "eager"]

@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.faults import FAULTS, flash_attention, latency, onnxruntime, placement, process, quantization
 from suites.selftest import test_flash_attention_faults
-from suites.selftest.nested import Nested, validate
+from suites.selftest.nested import Nested, facts, validate
 
 # fault -> the cells to look at, a check that must fail, and words that its sentence must hold
 CAUGHT = {
@@ -31,22 +31,22 @@ CAUGHT = {
 }
 
 
-def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:
+def nested(folder: Path, cells: str, *arguments: str) -> Nested:
     configurations = "(eager or sdpa or sdpa-flash or sdpa-switched)"
-    return validate(folder, facts, "--cells", f"{configurations} and {cells}", *arguments)
+    return validate(folder, "--cells", f"{configurations} and {cells}", *arguments)
 
 
-def test_without_a_fault_nothing_is_found(tmp_path: Path, facts: Path) -> None:
-    clean = nested(tmp_path, facts, "(llama-tiny or gpt2-tiny) and fp32")
+def test_without_a_fault_nothing_is_found(tmp_path: Path) -> None:
+    clean = nested(tmp_path, "(llama-tiny or gpt2-tiny) and fp32")
 
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
 
 @pytest.mark.parametrize("fault", CAUGHT)
-def test_fault_in_a_library_is_found(fault: str, tmp_path: Path, facts: Path) -> None:
+def test_fault_in_a_library_is_found(fault: str, tmp_path: Path) -> None:
     cells, check, words = CAUGHT[fault]
 
-    broken = nested(tmp_path, facts, cells, "--inject", fault)
+    broken = nested(tmp_path, cells, "--inject", fault)
 
     assert broken.run is not None, broken.output
     assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
@@ -66,34 +66,35 @@ def test_fault_in_a_library_is_found(fault: str, tmp_path: Path, facts: Path) ->
         pytest.param("mask-dropped", "sdpa-call and fp32", "sdpa/sdpa-call/fp32/cpu::calls[mask]", marks=pytest.mark.slow),
     ],
 )
-def test_fault_is_found_without_a_reference(fault: str, cells: str, check: str, tmp_path: Path, facts: Path) -> None:
+def test_fault_is_found_without_a_reference(fault: str, cells: str, check: str, tmp_path: Path) -> None:
     """By a law of the cell itself, and by direct calls against their own oracle."""
-    broken = nested(tmp_path, facts, cells, "--inject", fault)
+    broken = nested(tmp_path, cells, "--inject", fault)
 
     assert broken.run is not None, broken.output
     assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
 
 
-def test_promised_package_that_does_not_import_is_found(tmp_path: Path, facts: Path) -> None:
-    broken = json.loads(facts.read_text())
+def test_promised_package_that_does_not_import_is_found(tmp_path: Path) -> None:
+    broken = json.loads(facts())
     broken["packages"]["accelerate"]["error"] = "ImportError: undefined symbol: _ZN3c10"
-    (tmp_path / "facts.json").write_text(json.dumps(broken))
+    told = tmp_path / "told.json"
+    told.write_text(json.dumps(broken))
 
-    found = nested(tmp_path, tmp_path / "facts.json", "sdpa-call and fp32", "-k", "imports")
+    found = validate(tmp_path, "--cells=sdpa-call and fp32", "-k", "imports", facts=told)
 
     assert found.run is not None, found.output
     assert (1, "import_failed") == (found.exit_code, found.run.records["environment/accelerate/any/cpu::imports"].outcome)
 
 
-def test_cells_judged_by_a_broken_baseline_neither_pass_nor_fail(tmp_path: Path, facts: Path) -> None:
-    broken = nested(tmp_path, facts, "gpt2-tiny and fp32", "--inject", "padding-mask-lost")
+def test_cells_judged_by_a_broken_baseline_neither_pass_nor_fail(tmp_path: Path) -> None:
+    broken = nested(tmp_path, "gpt2-tiny and fp32", "--inject", "padding-mask-lost")
 
     assert broken.run is not None
     assert "reference_broken" == broken.run.records["sdpa/gpt2-tiny/fp32/cpu::correct[left-padding]"].outcome
 
 
-def test_removed_test_is_found(tmp_path: Path, facts: Path) -> None:
-    less = nested(tmp_path, facts, "gpt2-tiny and fp32", "--inject", "test-removed")
+def test_removed_test_is_found(tmp_path: Path) -> None:
+    less = nested(tmp_path, "gpt2-tiny and fp32", "--inject", "test-removed")
 
     assert less.run is not None
     lost = sum("::dispatch[" in check for check in less.run.header.planned)
@@ -101,8 +102,8 @@ def test_removed_test_is_found(tmp_path: Path, facts: Path) -> None:
     assert f"{lost} of {len(less.run.header.planned)} planned checks left no record" in less.output
 
 
-def test_empty_run_is_found(tmp_path: Path, facts: Path) -> None:
-    empty = nested(tmp_path, facts, "gpt2-tiny and fp32", "--inject", "empty-run")
+def test_empty_run_is_found(tmp_path: Path) -> None:
+    empty = nested(tmp_path, "gpt2-tiny and fp32", "--inject", "empty-run")
 
     assert empty.run is not None
     assert pytest.ExitCode.NO_TESTS_COLLECTED == empty.exit_code

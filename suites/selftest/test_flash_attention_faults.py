@@ -37,13 +37,13 @@ BUILDS = f"{LLAMA}::builds"
 IMPORTS = "environment/flash-attn/any/cpu::imports"
 
 
-def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:
-    return validate(folder, facts, "-p", "suites.selftest.emulated.plugin", "--cells", cells, *arguments)
+def nested(folder: Path, cells: str, *arguments: str) -> Nested:
+    return validate(folder, "-p", "suites.selftest.emulated.plugin", "--cells", cells, *arguments)
 
 
-def test_without_a_fault_nothing_is_found(tmp_path: Path, facts: Path) -> None:
+def test_without_a_fault_nothing_is_found(tmp_path: Path) -> None:
     """Known failures of transformers aside."""
-    clean = nested(tmp_path, facts, "flash-attention-2* and (llama-tiny or bloom-tiny or llama-wide-heads)")
+    clean = nested(tmp_path, "flash-attention-2* and (llama-tiny or bloom-tiny or llama-wide-heads)")
 
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
@@ -51,10 +51,10 @@ def test_without_a_fault_nothing_is_found(tmp_path: Path, facts: Path) -> None:
 @pytest.mark.parametrize(
     "fault", [*QUICK, *(pytest.param(fault, marks=pytest.mark.slow) for fault in CAUGHT if fault not in QUICK)]
 )
-def test_fault_is_found(fault: str, tmp_path: Path, facts: Path) -> None:
+def test_fault_is_found(fault: str, tmp_path: Path) -> None:
     cell, checks = CAUGHT[fault]
 
-    broken = nested(tmp_path, facts, cell, "--inject", fault)
+    broken = nested(tmp_path, cell, "--inject", fault)
 
     assert broken.run is not None, broken.output
     assert 1 == broken.exit_code
@@ -66,11 +66,9 @@ def test_fault_is_found(fault: str, tmp_path: Path, facts: Path) -> None:
     ("site", "imports", "words"),
     [("broken", "import_failed", "undefined symbol"), ("none", "failed", "is promised by this environment and is not")],
 )
-def test_promised_package_that_cannot_be_used_is_a_failure(
-    tmp_path: Path, facts: Path, site: str, imports: str, words: str
-) -> None:
+def test_promised_package_that_cannot_be_used_is_a_failure(tmp_path: Path, site: str, imports: str, words: str) -> None:
     """Built for another torch, or missing: its cells run, and fail to import it."""
-    broken = nested(tmp_path, facts, LLAMA, "--site", site)
+    broken = nested(tmp_path, LLAMA, "--site", site)
 
     assert broken.run is not None, broken.output
     assert (1, imports) == (broken.exit_code, broken.run.records[IMPORTS].outcome)

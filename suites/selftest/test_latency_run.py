@@ -17,8 +17,8 @@ NARROW = ("--cells", "sdpa and llama-mini", "-k", "prefill-2x64 or imports", "--
 
 
 @pytest.mark.slow
-def test_latency_is_taken_after_workers_and_stored_by_pytest_benchmark(tmp_path: Path, facts: Path) -> None:
-    found = validate(tmp_path, facts, *NARROW, f"--benchmark-json={tmp_path / 'stored.json'}", workers=2)
+def test_latency_is_taken_after_workers_and_stored_by_pytest_benchmark(tmp_path: Path) -> None:
+    found = validate(tmp_path, *NARROW, f"--benchmark-json={tmp_path / 'stored.json'}", workers=2)
 
     assert found.run is not None and 0 == found.exit_code, found.output
     assert ("passed", "main", ()) == (
@@ -32,8 +32,8 @@ def test_latency_is_taken_after_workers_and_stored_by_pytest_benchmark(tmp_path:
 
 
 @pytest.mark.slow
-def test_a_run_with_benchmarks_disabled_is_red(tmp_path: Path, facts: Path) -> None:
-    found = validate(tmp_path, facts, *NARROW, "--benchmark-disable", workers=2)
+def test_a_run_with_benchmarks_disabled_is_red(tmp_path: Path) -> None:
+    found = validate(tmp_path, *NARROW, "--benchmark-disable", workers=2)
 
     assert found.run is not None, found.output
     assert (1, "benchmarks-disabled") == (found.exit_code, found.run.records[PREFILL].reason)

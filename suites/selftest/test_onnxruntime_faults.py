@@ -55,39 +55,33 @@ def missing() -> list[str]:
     return [name for name in NEEDED if name not in installed]
 
 
-@pytest.fixture(scope="session")
-def facts(facts: Path) -> Path:
-    """Those of this machine, where it has what these runs need."""
+def nested(folder: Path, cells: str, *arguments: str) -> Nested:
     if absent := missing():
         pytest.skip(f"not-installed: {', '.join(absent)} is not installed in this environment")
-    return facts
-
-
-def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:
     suites = (str(ROOT / "suites" / name) for name in ("onnxruntime", "guide"))
-    return validate(folder, facts, "--cells", cells, *EMULATED, *arguments, *suites, environment="cpu-ort")
+    return validate(folder, "--cells", cells, *EMULATED, *arguments, *suites, environment="cpu-ort")
 
 
-def test_right_libraries_are_not_found_wrong(tmp_path: Path, facts: Path) -> None:
+def test_right_libraries_are_not_found_wrong(tmp_path: Path) -> None:
     """On the emulated provider: a classifier, a language model, and the guide's snippets."""
-    clean = nested(tmp_path, facts, "((ort-cuda-exact and (llama-tiny or distilbert-tiny)) or guide-optimum-cuda) and fp32")
+    clean = nested(tmp_path, "((ort-cuda-exact and (llama-tiny or distilbert-tiny)) or guide-optimum-cuda) and fp32")
 
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
 
 @pytest.mark.parametrize("fault", CAUGHT)
-def test_a_fault_of_onnx_runtime_is_found(fault: str, tmp_path: Path, facts: Path) -> None:
+def test_a_fault_of_onnx_runtime_is_found(fault: str, tmp_path: Path) -> None:
     cells, check, words = CAUGHT[fault]
 
-    broken = nested(tmp_path, facts, cells, "--inject", fault)
+    broken = nested(tmp_path, cells, "--inject", fault)
 
     assert broken.run is not None, broken.output
     assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
     assert words in broken.run.records[check].message
 
 
-def test_the_guides_snippets_fail_where_the_provider_is_lost(tmp_path: Path, facts: Path) -> None:
-    broken = nested(tmp_path, facts, "guide-optimum-cuda", "--inject", "ort-provider-lost")
+def test_the_guides_snippets_fail_where_the_provider_is_lost(tmp_path: Path) -> None:
+    broken = nested(tmp_path, "guide-optimum-cuda", "--inject", "ort-provider-lost")
 
     assert broken.run is not None, broken.output
     assert 2 == len(broken.ended("failed"))

@@ -31,22 +31,22 @@ BESIDES = {
 }
 
 
-def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:
-    return validate(folder, facts, "--cells", cells, *arguments, str(ROOT / "suites" / "placement"))
+def nested(folder: Path, cells: str, *arguments: str) -> Nested:
+    return validate(folder, "--cells", cells, *arguments, str(ROOT / "suites" / "placement"))
 
 
-def test_a_correct_library_is_not_found_wrong(tmp_path: Path, facts: Path) -> None:
+def test_a_correct_library_is_not_found_wrong(tmp_path: Path) -> None:
     """Tied weights, experts and many layers, with a part of each on disk; and the copies."""
-    clean = nested(tmp_path, facts, "(max-memory-cpu-disk-sdpa or device-map-one-sdpa or copies) and not fp16")
+    clean = nested(tmp_path, "(max-memory-cpu-disk-sdpa or device-map-one-sdpa or copies) and not fp16")
 
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
 
 @pytest.mark.parametrize("fault", CAUGHT)
-def test_fault_of_a_placement_is_found(fault: str, tmp_path: Path, facts: Path) -> None:
+def test_fault_of_a_placement_is_found(fault: str, tmp_path: Path) -> None:
     check, words = CAUGHT[fault]
 
-    broken = nested(tmp_path, facts, " and ".join(check.split("/")[:3]), "--inject", fault)
+    broken = nested(tmp_path, " and ".join(check.split("/")[:3]), "--inject", fault)
 
     assert broken.run is not None, broken.output
     assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
@@ -56,10 +56,10 @@ def test_fault_of_a_placement_is_found(fault: str, tmp_path: Path, facts: Path) 
 
 
 @pytest.mark.slow
-def test_a_hook_that_never_returns_ends_its_own_check_alone(tmp_path: Path, facts: Path) -> None:
+def test_a_hook_that_never_returns_ends_its_own_check_alone(tmp_path: Path) -> None:
     """The same workload of a model without such hooks, in the same process, and where its weights are, are not touched."""
     cells = "(max-memory-cpu-disk-sdpa or device-map-one-sdpa) and llama-deep-tiny and bf16"
-    hung = nested(tmp_path, facts, cells, "--inject=placement-hook-hangs", "--timeout=8", "-k", "generate or placed")
+    hung = nested(tmp_path, cells, "--inject=placement-hook-hangs", "--timeout=8", "-k", "generate or placed")
 
     assert {"max-memory-cpu-disk-sdpa/llama-deep-tiny/bf16/cpu::same[generate]"} == hung.ended("timed_out")
     assert 3 == len(hung.ended("passed"))

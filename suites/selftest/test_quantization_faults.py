@@ -69,13 +69,13 @@ CORRECT = {
 }
 
 
-def nested(folder: Path, facts: Path, cells: str, *arguments: str) -> Nested:
-    return validate(folder, facts, "--cells", f"{cells} and bf16", *arguments, str(ROOT / "suites" / "quantization"))
+def nested(folder: Path, cells: str, *arguments: str) -> Nested:
+    return validate(folder, "--cells", f"{cells} and bf16", *arguments, str(ROOT / "suites" / "quantization"))
 
 
-def test_a_correct_library_is_not_found_wrong(tmp_path: Path, facts: Path) -> None:
+def test_a_correct_library_is_not_found_wrong(tmp_path: Path) -> None:
     """nf4 and int8 on random weights and on trained ones, as they are."""
-    clean = nested(tmp_path, facts, "(bnb-nf4 or bnb-int8) and llama-*")
+    clean = nested(tmp_path, "(bnb-nf4 or bnb-int8) and llama-*")
 
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
@@ -84,10 +84,10 @@ SLOW = ("bnb-outliers-kept",)
 
 
 @pytest.mark.parametrize("fault", [pytest.param(fault, marks=pytest.mark.slow) if fault in SLOW else fault for fault in CAUGHT])
-def test_fault_in_quantized_layers_is_found(fault: str, tmp_path: Path, facts: Path) -> None:
+def test_fault_in_quantized_layers_is_found(fault: str, tmp_path: Path) -> None:
     cells, check, words = CAUGHT[fault]
 
-    broken = nested(tmp_path, facts, cells, "--inject", fault)
+    broken = nested(tmp_path, cells, "--inject", fault)
 
     assert broken.run is not None, broken.output
     assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
@@ -96,17 +96,17 @@ def test_fault_in_quantized_layers_is_found(fault: str, tmp_path: Path, facts: P
         assert "failed" == broken.run.records[BESIDES[fault]].outcome
 
 
-def dispatched(folder: Path, facts: Path, processor: str, cells: str, *arguments: str) -> Nested:
+def dispatched(folder: Path, processor: str, cells: str, *arguments: str) -> Nested:
     """The checks of what executed, on a kind of processor."""
     emulated = ("-p", "suites.selftest.emulated.processor", f"--processor={processor}")
     suite = ROOT / "suites" / "quantization" / "test_quantized_dispatch.py"
-    return validate(folder, facts, *emulated, "--cells", f"{cells} and llama-trained and bf16", *arguments, str(suite))
+    return validate(folder, *emulated, "--cells", f"{cells} and llama-trained and bf16", *arguments, str(suite))
 
 
 @pytest.mark.parametrize("processor", CORRECT)
-def test_what_is_promised_depends_on_the_processor(processor: str, tmp_path: Path, facts: Path) -> None:
+def test_what_is_promised_depends_on_the_processor(processor: str, tmp_path: Path) -> None:
     """int8 in fp32 is a known failure where bitsandbytes has no int8 kernel, and a failure anywhere else."""
-    clean = dispatched(tmp_path, facts, processor, "(bnb-int8 or bnb-nf4)")
+    clean = dispatched(tmp_path, processor, "(bnb-int8 or bnb-nf4)")
 
     assert clean.run is not None, clean.output
     records = [record for record in clean.run.records.values() if record.check == "dispatch"]
@@ -118,20 +118,18 @@ def test_what_is_promised_depends_on_the_processor(processor: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("processor", "fault", "check", "words"), [pytest.param(*case, id=f"{case[1]} on {case[0]}") for case in BY_PROCESSOR]
 )
-def test_fault_is_found_on_each_kind_of_processor(
-    processor: str, fault: str, check: str, words: str, tmp_path: Path, facts: Path
-) -> None:
+def test_fault_is_found_on_each_kind_of_processor(processor: str, fault: str, check: str, words: str, tmp_path: Path) -> None:
     """No known failure of a processor hides one."""
-    broken = dispatched(tmp_path, facts, processor, check.split("/")[0], "--inject", fault)
+    broken = dispatched(tmp_path, processor, check.split("/")[0], "--inject", fault)
 
     assert broken.run is not None, broken.output
     assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
     assert words in broken.run.records[check].message
 
 
-def test_a_native_library_that_cannot_be_loaded_is_an_import_that_failed(tmp_path: Path, facts: Path) -> None:
+def test_a_native_library_that_cannot_be_loaded_is_an_import_that_failed(tmp_path: Path) -> None:
     """In the library's own words, and never a skip."""
-    broken = nested(tmp_path, facts, "bnb-nf4 and llama-tiny", "--inject", "bnb-library-broken")
+    broken = nested(tmp_path, "bnb-nf4 and llama-tiny", "--inject", "bnb-library-broken")
 
     assert broken.run is not None, broken.output
     assert {"import_failed"} == {record.outcome for record in broken.run.records.values()}

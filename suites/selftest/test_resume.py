@@ -23,7 +23,7 @@ from reports.run import Run
 from reports.shard import Shard
 from reports.store import RECORDS, SPOILT, RunWriter, read_run
 from suites.selftest.examples import record, run, written
-from suites.selftest.nested import ROOT
+from suites.selftest.nested import ROOT, facts_file
 from suites.selftest.samples import check, facts
 from suites.selftest.test_options import parsed
 from suites.selftest.test_recorder import CHECK, finished, loaded, planned, report
@@ -231,11 +231,9 @@ def test_a_run_without_its_records_starts_over(tmp_path: Path) -> None:
         pytest.param(signal.SIGKILL, "", marks=pytest.mark.slow),
     ],
 )
-def test_a_run_that_was_ended_is_valid_incomplete_and_can_be_resumed(
-    tmp_path: Path, facts: Path, number: int, said: str
-) -> None:
+def test_a_run_that_was_ended_is_valid_incomplete_and_can_be_resumed(tmp_path: Path, number: int, said: str) -> None:
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "pytest", f"--facts={facts}", "-n1"]
+    command = [sys.executable, "-m", "pytest", f"--facts={facts_file(tmp_path)}", "-n1"]
     process = subprocess.Popen(
         [*command, f"--run-dir={folder}", "--cells=eager and gpt2-tiny and fp32", "--inject=hang:eager/*::correct[decode]"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

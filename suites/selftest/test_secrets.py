@@ -74,16 +74,14 @@ def test_a_writer_hides_secrets_in_everything_it_writes(tmp_path: Path, monkeypa
     assert HIDDEN in written
 
 
-def test_a_run_whose_checks_spill_the_environment_shows_none_of_it(
-    tmp_path: Path, facts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_checks_spill_the_environment_shows_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By raising with it, and by printing it before a crash: records, reports of pytest, and all that is printed."""
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     cell = "eager/gpt2-tiny/fp32/cpu"
     faults = [f"leak-error:{cell}::builds", f"leak-output:{cell}::correct[batch]", f"segfault:{cell}::correct[batch]"]
     spilled = validate(
-        tmp_path, facts, "--cells=eager and gpt2-tiny and fp32", *(f"--inject={fault}" for fault in faults),
+        tmp_path, "--cells=eager and gpt2-tiny and fp32", *(f"--inject={fault}" for fault in faults),
         f"--junitxml={tmp_path / 'pytest.xml'}", workers=1, seconds=240,
     )  # fmt: skip
     everything = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())

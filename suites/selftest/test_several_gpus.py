@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from reports.run import Run
 from reports.store import read_run
-from suites.selftest.nested import ROOT, validate
+from suites.selftest.nested import ROOT, facts, validate
 
 # Has one configuration need several GPUs where there is none, in every process of the run.
 PLUGIN = """\
@@ -25,16 +24,17 @@ CELLS = "(device-map-one-sdpa and llama*) or copies"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, facts: Path) -> dict[str, Run]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """The same checks with a worker for each of two GPUs and one for both, and in one process."""
     folder = tmp_path_factory.mktemp("several")
     (folder / "several_gpus.py").write_text(PLUGIN)
-    (folder / "facts.json").write_text(json.dumps(json.loads(facts.read_text()) | {"devices": [GPU, GPU]}))
-    command = [sys.executable, "-m", "pytest", "-p", "several_gpus", "--platform=cpu", f"--facts={folder / 'facts.json'}",
+    told = folder / "told.json"
+    told.write_text(json.dumps(json.loads(facts()) | {"devices": [GPU, GPU]}))
+    command = [sys.executable, "-m", "pytest", "-p", "several_gpus", "--platform=cpu", f"--facts={told}",
                "--environment=cpu-tf5", "--cells", CELLS, "suites/placement"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     subprocess.run([*command, f"--run-dir={folder / 'workers'}"], cwd=ROOT, env=environment, capture_output=True, timeout=300)
-    alone = validate(folder, folder / "facts.json", "--cells", CELLS, str(ROOT / "suites" / "placement"))
+    alone = validate(folder, "--cells", CELLS, str(ROOT / "suites" / "placement"), facts=told)
     assert alone.run is not None
     return {"workers": read_run(folder / "workers"), "alone": alone.run}
 

@@ -11,8 +11,8 @@ from suites.selftest.nested import validate
 
 
 @pytest.mark.slow
-def test_a_shard_runs_its_own_checks_and_alone_misses_all_others(tmp_path: Path, facts: Path) -> None:
-    ended = validate(tmp_path, facts, "--cells=eager and distilbert-tiny and fp32", "--shard=1/2", workers=1)
+def test_a_shard_runs_its_own_checks_and_alone_misses_all_others(tmp_path: Path) -> None:
+    ended = validate(tmp_path, "--cells=eager and distilbert-tiny and fp32", "--shard=1/2", workers=1)
     assert ended.run is not None, ended.output
     actual = write(joined([ended.run]), tmp_path / "joined")
 

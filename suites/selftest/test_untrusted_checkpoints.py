@@ -36,8 +36,8 @@ class Trap:
         return (Path.touch, (self.marker,))
 
 
-def validated(folder: Path, facts: Path, checkpoint: Path, *arguments: str) -> Nested:
-    return validate(folder, facts, f"--checkpoint={checkpoint}", "--cells=eager and fp32", *arguments)
+def validated(folder: Path, checkpoint: Path, *arguments: str) -> Nested:
+    return validate(folder, f"--checkpoint={checkpoint}", "--cells=eager and fp32", *arguments)
 
 
 def with_own_code(checkpoint: Path, marker: Path) -> None:
@@ -49,10 +49,10 @@ def with_own_code(checkpoint: Path, marker: Path) -> None:
     (checkpoint / "config.json").write_text(json.dumps(config))
 
 
-def test_a_pickle_is_never_read(tmp_path: Path, facts: Path, checkpoint: Path) -> None:
+def test_a_pickle_is_never_read(tmp_path: Path, checkpoint: Path) -> None:
     (checkpoint / "model.safetensors").unlink()
     (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(tmp_path / "marker")))
-    ended = validated(tmp_path, facts, checkpoint)
+    ended = validated(tmp_path, checkpoint)
 
     assert ended.run is not None
     assert (1, False) == (ended.exit_code, (tmp_path / "marker").exists())
@@ -61,10 +61,10 @@ def test_a_pickle_is_never_read(tmp_path: Path, facts: Path, checkpoint: Path) -
 
 @pytest.mark.parametrize(("arguments", "expected"), [((), False), (("--trust-remote-code",), True)])
 def test_code_of_a_checkpoint_runs_only_where_the_command_line_trusts_it(
-    tmp_path: Path, facts: Path, checkpoint: Path, arguments: tuple[str, ...], expected: bool
+    tmp_path: Path, checkpoint: Path, arguments: tuple[str, ...], expected: bool
 ) -> None:
     with_own_code(checkpoint, tmp_path / "marker")
-    validated(tmp_path, facts, checkpoint, *arguments)
+    validated(tmp_path, checkpoint, *arguments)
 
     assert expected == (tmp_path / "marker").exists()
 
