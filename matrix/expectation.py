@@ -25,6 +25,8 @@ _CLAUSE = (
     rf"|(?:<=|>=|<|>)\s*{_RELEASE}{_SUFFIX}|~=\s*[0-9]+(?:\.[0-9]+)+{_SUFFIX})"
 )
 SPECIFIER = re.compile(rf"\s*{_CLAUSE}\s*(?:,\s*{_CLAUSE}\s*)*", re.ASCII)
+# Signs of a pattern: the message is looked for as it stands, and would never be found.
+PATTERN = (".*", "|", "\\")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,8 @@ def load_expectation(table: Table) -> Expectation:
         processor_lacks=table.texts("processor_lacks", (), accepted=PROCESSOR_FEATURES),
         unfound=table.texts("unfound", (), accepted=LOADABLE),
     )
+    if any(sign in expectation.message for sign in PATTERN):
+        raise table.error("message", f"is {expectation.message!r}, words as they stand in the message are accepted, no pattern")
     if not expectation.url.startswith("https://"):
         raise table.error("url", f"is {expectation.url!r}, the https address of an issue is accepted")
     table.done()

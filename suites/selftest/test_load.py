@@ -189,6 +189,7 @@ def test_a_model_without_what_its_features_need_is_refused(
         ("cells", "sdpa and", "expectations.toml: expectation[0].cells is 'sdpa and': a glob is expected at the end"),
         ("expires", "soon", "expectation[0].expires is 'soon', a date such as '2027-03-31' is accepted"),
         ("url", "issue 12", "expectation[0].url is 'issue 12', the https address of an issue is accepted"),
+        ("message", "this|that", "message is 'this|that', words as they stand in the message are accepted, no pattern"),
         ("outcome", "passed", "expectation[0].outcome is 'passed', accepted: failed"),
         ("versions", {"torch": "2.0"},
          "expectation[0].versions of 'torch' is '2.0', a specifier such as '>=5.0, <5.2' is accepted"),
