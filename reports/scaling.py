@@ -52,7 +52,12 @@ def scaling(few: Run, many: Run) -> Scaling | None:
 
 
 def _workers(run: Run, names: Collection[str]) -> int:
-    return len({run.records[name].worker for name in names})
+    """How many worked at the same time: one that took the place of a dead one is none more."""
+    spans: dict[str, list[float]] = {}
+    for record in (run.records[name] for name in names):
+        first, last = spans.setdefault(record.worker, [record.started, record.started])
+        spans[record.worker] = [min(first, record.started), max(last, record.started + record.seconds)]
+    return max(sum(first <= moment < last for first, last in spans.values()) for moment, _ in spans.values())
 
 
 def _span(run: Run, names: Collection[str]) -> float:

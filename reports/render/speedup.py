@@ -64,7 +64,7 @@ def table(run: Run) -> str:
 
 
 def draw(run: Run, folder: Path) -> list[Path]:
-    """One picture a model and kind of workload: speed-up over eager attention against batch, a line a length.
+    """One picture a model and kind of workload: speed-up over eager attention against batch, a panel a length.
 
     Raises:
         UserError: matplotlib is not installed, the run has nothing to draw, or the folder cannot be written.
@@ -85,44 +85,55 @@ def draw(run: Run, folder: Path) -> list[Path]:
 
 
 def _drawn(name: str, group: Iterable[Point], run: Run, path: Path) -> Path:
+    """A panel a length; in it a colour a configuration, intervals beside each other."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
-    lines: dict[tuple[Any, Any], list[tuple[int, Point]]] = defaultdict(list)
+    panels: dict[int, dict[str, dict[int, Point]]] = defaultdict(lambda: defaultdict(dict))
     for point in group:
         rows, tokens = shape(point.record.subject)
-        lines[point.record.configuration, tokens].append((rows, point))
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    configurations, lengths = (sorted({line[at] for line in lines}) for at in (0, 1))
-    for (configuration, tokens), entries in sorted(lines.items()):
-        entries.sort(key=lambda entry: entry[0])
-        style = {"color": f"C{configurations.index(configuration)}", "linestyle": _STYLES[lengths.index(tokens) % len(_STYLES)]}
-        _line_of(axes, f"{configuration}, {tokens} tokens", entries, style)
-    axes.set_xticks(sorted({rows for entries in lines.values() for rows, _ in entries}))
-    axes.axhline(1.0, color="grey", linewidth=0.8)
-    axes.set(
-        xlabel="rows of the batch",
-        ylabel="times as fast as eager attention",
-        title=f"{name}\n{', '.join(gpus(run.environment))}",
-    )
-    axes.legend(fontsize="small")
+        panels[tokens][point.record.configuration][rows] = point
+    configurations = sorted({configuration for lines in panels.values() for configuration in lines})
+    figure, row = pyplot.subplots(1, len(panels), figsize=(2.2 + 2.6 * len(panels), 4.2), sharey=True, squeeze=False)
+    for axes, (tokens, lines) in zip(row[0], sorted(panels.items()), strict=True):
+        batches = sorted({rows for line in lines.values() for rows in line})
+        for index, configuration in enumerate(configurations):
+            dodge = DODGE * (index - (len(configurations) - 1) / 2)
+            entries = [(batches.index(rows) + dodge, point) for rows, point in sorted(lines[configuration].items())]
+            _line_of(axes, configuration, entries, f"C{index}")
+        axes.axhline(1.0, color="grey", linewidth=0.8)
+        axes.set_xticks(range(len(batches)), [str(rows) for rows in batches])
+        axes.set_xlim(-0.5, len(batches) - 0.5)
+        axes.set(xlabel="rows of the batch", title=f"{tokens} tokens")
+        axes.grid(axis="y", linewidth=0.3)
+        axes.set_yscale("log", base=2)
+        axes.yaxis.set_major_locator(FixedLocator(TICKS))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    row[0][0].set_ylabel("times as fast as eager attention")
+    row[0][-1].legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0)
+    figure.suptitle(f"{name.rpartition('-')[0]}, {name.rpartition('-')[2]}: {', '.join(gpus(run.environment))}", y=1.0)
     figure.savefig(path, dpi=120, bbox_inches="tight")
     pyplot.close(figure)
     return path
 
 
-# A colour a configuration, a stroke a length.
-_STYLES: Final = ("dotted", "dashed", "solid", "dashdot")
+# How far apart configurations stand at one batch, and where the axis is labelled.
+DODGE: Final = 0.12
+TICKS: Final = (0.125, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0)
 
 
-def _line_of(axes: Any, label: str, entries: list[tuple[int, Point]], style: dict[str, Any]) -> None:
-    rows = [count for count, _ in entries]
+def _line_of(axes: Any, label: str, entries: list[tuple[float, Point]], colour: str) -> None:
     middle = [point.speedup for _, point in entries]
     below = [point.speedup - point.low for _, point in entries]
     above = [point.high - point.speedup for _, point in entries]
-    axes.errorbar(rows, middle, yerr=(below, above), marker=".", capsize=3, label=label, **style)
+    at = [place for place, _ in entries]
+    axes.errorbar(
+        at, middle, yerr=(below, above), marker="o", markersize=4, capsize=3, linewidth=1.2, label=label, color=colour
+    )
 
 
 def shape(subject: str) -> tuple[int, int]:
