@@ -159,6 +159,15 @@ def test_two_workers_are_told_to_be_faster_than_one() -> None:
     assert "4 checks took 8.0 s with 1 worker and 4.0 s with 2 workers, 2.00 times faster" in found.sentence
 
 
+def test_a_worker_that_took_the_place_of_a_dead_one_is_none_more() -> None:
+    alone = [record(subject=name, worker=worker, started=2.0 * turn, durations={"total": 2.0})
+             for turn, (name, worker) in enumerate(zip("abcd", ("gw0", "gw0", "gw1", "gw2"), strict=True))]  # fmt: skip
+    found = scaling(run(*alone), run(*alone))
+
+    assert found is not None
+    assert (1, 1) == found.workers
+
+
 def test_runs_without_a_check_in_common_are_not_compared() -> None:
     assert None is scaling(run(record(subject="a", started=1.0)), run(record(subject="b", started=1.0)))
 
