@@ -123,7 +123,13 @@ def _uncompared(before: Timing, after: Timing | None) -> Iterator[Finding]:
 
 
 def _counted(before: Timing, after: Timing) -> Iterator[Finding]:
-    """Counts repeat exactly, so any difference is one."""
+    """Counts repeat exactly, so any difference is one; what the baseline cannot say is said."""
+    for name in (*after.counters, *after.unsteady):
+        if name not in before.counters:
+            values = ", ".join(map(str, before.unsteady.get(name, ())))
+            why = f"differ between its processes: {values}" if values else "were not counted"
+            yield Finding(kind=Kind.INCONCLUSIVE, reason=f"{name}_unknown_before",
+                          message=f"{_COUNTS.get(name, name)} a call: in the baseline they {why}")  # fmt: skip
     for name, was in before.counters.items():
         now = after.counters.get(name)
         if name in after.unsteady:

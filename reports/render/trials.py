@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections import defaultdict
@@ -22,8 +23,11 @@ KINDS: Final = ("same", "slower-3", "slower-10")
 RULE: Final = "mean:5%"
 LONG: Final = 1e-3
 SEED: Final = 0
-HEAD: Final = ("check", "device or host time", "the same: changed", "undecided", "3 % slower: found", "undecided",
-               "10 % slower: found", "undecided", f"`{RULE}`: the same", "3 %", "10 %")  # fmt: skip
+HEAD: Final = ("check", "device or host time", "the same: changed", "undecided", "3 % slower: found", "undecided", "really",
+               "10 % slower: found", "undecided", "really", f"`{RULE}`: the same", "3 %", "10 %")  # fmt: skip
+# What is injected, as a share, and how far from it the slowdown that was really there may lie, or finding it says nothing.
+INJECTED: Final = {"slower-3": 0.03, "slower-10": 0.1}
+OFF: Final = 1.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,6 +39,12 @@ class Tally:
     slower: int = 0
     undecided: int = 0
     rule: int = 0
+    ratios: list[float] = field(default_factory=list)
+
+    @property
+    def really(self) -> float:
+        """The slowdown that was really there, as a share: beside what the same processes measured as it is."""
+        return statistics.median(self.ratios) - 1 if self.ratios else math.nan
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +53,11 @@ class Row:
 
     seconds: float
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+
+    def as_injected(self, kind: str) -> bool:
+        """Whether the slowdown was about as large as it was meant to be."""
+        meant = INJECTED.get(kind)
+        return meant is None or meant / OFF <= self.tallies[kind].really <= meant * OFF
 
 
 def table(folders: Sequence[Path]) -> str:
@@ -92,6 +107,8 @@ def _judge(
                 tally.slower += verdict.kind is Kind.REGRESSED
                 tally.undecided += verdict.kind in UNDECIDED
                 tally.rule += _rule(was, now)
+                if kind in INJECTED and (beside := _samples(runs["same"][second], verdict.id)):
+                    tally.ratios.append(statistics.median(now) / statistics.median(beside))
 
 
 def _samples(run: Run, id: str) -> list[float]:
@@ -116,18 +133,23 @@ def _rule(before: list[float], after: list[float]) -> bool:
 def _line(id: str, row: Row) -> tuple[str, ...]:
     same, three, ten = (row.tallies[kind] for kind in KINDS)
     time = f"{row.seconds * 1e3:.3f} ms"
-    judged = (f"{same.changed} of {same.pairs}", str(same.undecided), f"{three.slower} of {three.pairs}", str(three.undecided),
-              f"{ten.slower} of {ten.pairs}", str(ten.undecided))  # fmt: skip
+    judged = [f"{same.changed} of {same.pairs}", str(same.undecided)]
+    for tally in (three, ten):
+        judged += [f"{tally.slower} of {tally.pairs}", str(tally.undecided), f"{tally.really:.1%}"]
     return (id, time, *judged, *(f"{tally.rule} of {tally.pairs}" for tally in (same, three, ten)))
 
 
 def _summary(rows: Mapping[str, Row], pairs: int) -> str:
-    every, long = list(rows.values()), [row for row in rows.values() if row.seconds >= LONG]
+    every = list(rows.values())
+    long = [row for row in every if row.seconds >= LONG and row.as_injected("slower-3")]
+    slow = [row for row in every if row.as_injected("slower-10")]
+    left = sorted({f"{id}: {kind}" for id, row in rows.items() for kind in INJECTED if not row.as_injected(kind)})
+    out = f" Left out, because the slowdown was really another one: {', '.join(left)}." if left else ""
     return (
         f"{pairs} pairs of runs. The same: {_share(every, 'same', 'changed')} judged changed. 3 % slower, above 1 ms: "
-        f"{_share(long, 'slower-3', 'slower')} found. 10 % slower: {_share(every, 'slower-10', 'slower')} found. "
+        f"{_share(long, 'slower-3', 'slower')} found. 10 % slower: {_share(slow, 'slower-10', 'slower')} found. "
         f"pytest-benchmark's {RULE}: {_share(every, 'same', 'rule')}, {_share(long, 'slower-3', 'rule')}, "
-        f"{_share(every, 'slower-10', 'rule')}."
+        f"{_share(slow, 'slower-10', 'rule')}.{out}"
     )
 
 

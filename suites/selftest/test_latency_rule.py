@@ -125,6 +125,17 @@ def test_a_figure_that_is_no_longer_measured_is_missing() -> None:
     assert (Kind.MISSING, "latency_missing") == verdict(before, replace(before, evidence={}))
 
 
+@pytest.mark.parametrize(
+    ("unsteady", "said"), [({"launches": [8, 9]}, "differ between its processes: 8, 9"), ({}, "were not counted")]
+)
+def test_what_the_baseline_cannot_say_of_a_count_is_not_unchanged(unsteady: dict[str, list[int]], said: str) -> None:
+    before, after = record({}, counters={}, unsteady=unsteady), record({}, counters={"launches": 8})
+    finding = judged(before, after)[0]
+
+    assert (Kind.INCONCLUSIVE, "launches_unknown_before") == (finding.kind, finding.reason)
+    assert said in finding.message
+
+
 def test_a_new_synchronization_is_a_regression_with_its_call_site() -> None:
     before = record({}, counters={"synchronizations": 1, "launches": 8}, sites={"a.py:1 f": 1})
     after = record({}, counters={"synchronizations": 2, "launches": 8}, sites={"a.py:1 f": 1, "b.py:7 g": 1})

@@ -47,9 +47,19 @@ def tried(folder: Path, runs: int) -> Path:
 def test_trials_count_false_alarms_and_what_was_found(tmp_path: Path) -> None:
     told = trials.table([tried(tmp_path, 5)])
 
-    assert "| 0 of 2 | 0 | 2 of 2 | 0 | 2 of 2 | 0 | 0 of 2 | 0 of 2 | 2 of 2 |" in told
+    cells = [line.split(" | ") for line in told.splitlines() if "latency[" in line][0]
+    assert ["0 of 2", "0", "2 of 2", "0", "2 of 2", "0"] == [*cells[2:6], *cells[7:9]]
+    assert (0.03, 0.1) == tuple(round(float(cells[at].rstrip("%")) / 100, 2) for at in (6, 9))
     assert "The same: 0 of 2 (0.0%) judged changed. 3 % slower, above 1 ms: 2 of 2 (100.0%) found." in told
     assert told.rstrip().endswith("GPU")
+
+
+def test_a_slowdown_that_was_really_a_larger_one_counts_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "slower-3", 1.08)
+    told = trials.table([tried(tmp_path, 5)])
+
+    assert "3 % slower, above 1 ms: none of none found." in told
+    assert "Left out, because the slowdown was really another one: " in told
 
 
 def test_trials_of_several_gpus_are_judged_together(tmp_path: Path) -> None:
