@@ -16,12 +16,14 @@ from fixtures.findings import Finding
 from fixtures.latency import counters
 from fixtures.latency.campaign import Server
 from fixtures.latency.evidence import record, repeated
-from fixtures.latency.found import Asked, Found
+from fixtures.latency.found import Asked, Findings, Found, lose
 from fixtures.latency.handover import REPLAY, hand_over
+from fixtures.latency.measuring import Job, Process
 from fixtures.latency.server import _anew, known
 from fixtures.latency.tasks import MAKERS
 from fixtures.measure import Measurement
 from matrix.cell import TIMED
+from matrix.measuring import load_measuring
 from reports.record import Outcome, Record
 
 PREFILL, ALTERNATING = (f"sdpa/llama-mini/bf16/cpu::latency[{name}]" for name in ("prefill-2x64", "alternating-shapes"))
@@ -103,19 +105,63 @@ def test_a_check_that_ends_its_process_costs_itself_alone(server: Server) -> Non
     assert "was ended by signal 11" in crashed.message
 
 
-def test_what_a_process_found_is_kept_and_not_measured_again(tmp_path: Path) -> None:
-    with Server("cpu", keep=tmp_path) as first:
-        first.measure(0, [CHECKS[PREFILL]], counting=False)
-    (file,) = tmp_path.iterdir()
-    with file.open("a") as cut:
-        cut.write('{"check": "sdpa/llama-mi')
-    with Server("cpu", keep=tmp_path) as second:
+def test_what_a_process_found_is_kept_and_not_measured_again(tmp_path: Path, server: Server) -> None:
+    (tmp_path / "timed-0-0.jsonl").write_text(kept(PREFILL) + '{"check": "sdpa/llama-mi')  # cut off
+    with Server("cpu", keep=tmp_path, identity="here") as second:
+        second.findings.go_on_from(tmp_path, "here", 5)
         second.measure(0, [CHECKS[PREFILL], CHECKS[DECODE]], counting=False)
-        again = [found.result for found in second.findings.of[PREFILL]]
 
-    assert [found.result for found in first.findings.of[PREFILL]] == again
+    assert (1, 1) == (len(second.findings.of[PREFILL]), len(second.findings.of[DECODE]))
     assert [DECODE] == [json.loads(line)["check"] for line in (tmp_path / "timed-0-1.jsonl").open() if '"check"' in line]
-    assert second.resumed
+
+
+def kept(check: str, identity: str = "here", **more: object) -> str:
+    """What a measuring process wrote."""
+    lines = [{"started": {"start": "fork", "identity": identity}}, {"check": check, "inject": [], "figures": {}, **more}]
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "processes"),
+    [
+        ("timed-0-0.jsonl", kept(PREFILL, "elsewhere"), 5),
+        ("timed-0-0.jsonl", kept(PREFILL, error={"outcome": "failed", "code": "x", "sentence": "x"}), 5),
+        ("timed-3-0.jsonl", kept(PREFILL), 3),
+    ],
+    ids=["another machine", "a check that failed", "fewer processes"],
+)
+def test_what_was_kept_of_another_measurement_is_left_out_and_counted(
+    tmp_path: Path, name: str, text: str, processes: int
+) -> None:
+    (tmp_path / name).write_text(text)
+    findings = Findings()
+    findings.go_on_from(tmp_path, "here", processes)
+
+    assert ({}, 1) == (dict(findings.of), findings.left_out)
+
+
+def test_a_check_that_ended_its_process_is_lost_in_a_resumed_run_too(tmp_path: Path) -> None:
+    file = tmp_path / "timed-0-0.jsonl"
+    file.write_text(kept(DECODE) + '{"check": "cut')
+    lose(file, CHECKS[PREFILL], ("crashed", "signal 11"))
+    findings = Findings()
+    findings.go_on_from(tmp_path, "here", 5)
+
+    assert {PREFILL: ("crashed", "signal 11")} == findings.lost
+
+
+def test_a_lost_device_costs_the_check_in_which_it_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process goes on with the others."""
+    said: list[dict[str, Any]] = []
+    process = Process("cpu", load_measuring("cpu"), lambda found: said.append(dict(found)))
+
+    def measured(job: Job) -> dict[str, Any]:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(process, "_measured", measured)
+    process.run([Job(check=CHECKS[PREFILL].check), Job(check=CHECKS[DECODE].check)])
+
+    assert [(PREFILL, "crashed")] == [(entry["check"], entry["error"]["outcome"]) for entry in said if "check" in entry]
 
 
 def test_what_the_library_raises_is_the_outcome_of_the_check(server: Server) -> None:

@@ -47,7 +47,7 @@ def tried(folder: Path, runs: int) -> Path:
 def test_trials_count_false_alarms_and_what_was_found(tmp_path: Path) -> None:
     told = trials.table([tried(tmp_path, 5)])
 
-    cells = [line.split(" | ") for line in told.splitlines() if "latency[" in line][0]
+    cells = next(line.split(" | ") for line in told.splitlines() if "latency[" in line)
     assert ["0 of 2", "0", "2 of 2", "0", "2 of 2", "0"] == [*cells[2:6], *cells[7:9]]
     assert (0.03, 0.1) == tuple(round(float(cells[at].rstrip("%")) / 100, 2) for at in (6, 9))
     assert "The same: 0 of 2 (0.0%) judged changed. 3 % slower, above 1 ms: 2 of 2 (100.0%) found." in told
