@@ -8,7 +8,7 @@ from fixtures.builders.bitsandbytes import QuantizedBuilt
 from fixtures.judgement import baseline_holds, outcome_of
 from fixtures.measure import Measurement
 from fixtures.quantization.dispatch import feeding
-from fixtures.quantization.judgement import close_to_full_precision, close_to_stored_weights
+from fixtures.quantization.judgement import close_to_full_precision, close_to_stored_weights, holds_quantized_layers
 from fixtures.quantization.observation import layers_compute_what_is_stored
 from fixtures.quantization.reference import QuantizedReferences
 from fixtures.reference import References
@@ -21,6 +21,7 @@ def test_logits_agree_with_the_stored_weights_and_with_fp32(
 ) -> None:
     """Every real token of the workload."""
     assert check.workload is not None
+    holds_quantized_layers(built)
     baseline_holds(check, references, measure)
     rows = outcome_of(built, check.workload, measure)
 
