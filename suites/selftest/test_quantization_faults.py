@@ -58,6 +58,8 @@ BY_PROCESSOR = (
      "14 layers are quantized, 0 quantized products were executed"),
     ("avx512-bf16", "bnb-dequantized-instead", "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode]",
      "promised bnb-4bit-fused, executed bnb-4bit-dequantize (14x)"),
+    ("avx512-bf16", "bnb-processor-denied", "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode]",
+     "promised bnb-4bit-fused, executed bnb-4bit-dequantize (14x)"),
     ("avx512-bf16", "bnb-dequantized-once", "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode]",
      "14 layers are quantized, 0 quantized products were executed"),
 )  # fmt: skip
