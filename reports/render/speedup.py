@@ -20,7 +20,8 @@ from reports.summary import gpus
 EAGER: Final = "eager"
 CONFIDENCE: Final = 0.95
 HEAD: Final = ("model", "workload", "configuration", "time", "waited", "tokens a second", "speed-up over eager",
-               "95 % interval", "of", "launches a token", "waits a token", "weights", "peak above them")  # fmt: skip
+               "95 % interval", "of", "processes", "launches a token", "waits a token", "weights",
+               "peak above them")  # fmt: skip
 # Counts for each token, as they are recorded, in the order of the table.
 COUNTED: Final = ("launches", "synchronizations")
 DEVICE: Final = "time"
@@ -58,9 +59,8 @@ def table(run: Run) -> str:
     """One line a check of latency, in markdown, with the machine's name under it."""
     lines = [HEAD, ("---",) * len(HEAD), *(_line(point) for point in points(run))]
     machine = ", ".join(gpus(run.environment)) or run.header.platform
-    processes = max((len(point.figure.medians) for point in points(run)), default=0)
     told = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{told}\n\n{machine}, {run.header.id}; medians of {processes} processes.\n"
+    return f"{told}\n\n{machine}, {run.header.id}; times are medians of the processes' medians.\n"
 
 
 def draw(run: Run, folder: Path) -> list[Path]:
@@ -174,4 +174,4 @@ def _line(point: Point) -> tuple[str, ...]:
     counts = [f"{kept.per_token[name]:.4g}" if kept and name in kept.per_token else "-" for name in COUNTED]
     times = (f"{statistics.median(each) * 1e3:.3f} ms" if each else "-" for each in (figure.medians, figure.waited))
     return (record.model, record.subject, record.configuration, *times, rate, f"{point.speedup:.2f}" if known else "-",
-            interval, point.of if known else "-", *counts, *sizes)  # fmt: skip
+            interval, point.of if known else "-", str(len(figure.medians)), *counts, *sizes)  # fmt: skip

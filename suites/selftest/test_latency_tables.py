@@ -85,7 +85,7 @@ def test_speed_up_is_told_against_eager_attention_with_its_interval(tmp_path: Pa
 
     told = speedup.table(read_run(written(tmp_path / "a", slow, fast)))
 
-    assert "| llama-1b | prefill-4x512 | sdpa | 5.000 ms | - | 1,600 | 2.00 | 2.00 to 2.00 | time | - | - | - | - |" in told
+    assert "| llama-1b | prefill-4x512 | sdpa | 5.000 ms | - | 1,600 | 2.00 | 2.00 to 2.00 | time | 5 | - | - | - | - |" in told
     assert "GPU, " in told
 
 
@@ -93,7 +93,7 @@ def test_launches_and_waits_for_each_token_are_told(tmp_path: Path) -> None:
     counted = record({"prefill": entry(scaled(1.0))}, check="decode-4x512")
     counted.evidence["latency"]["per_token"] = {"launches": 12.5, "synchronizations": 0.25}  # type: ignore[index]
 
-    assert "| - | 12.5 | 0.25 | - | - |" in speedup.table(read_run(written(tmp_path / "a", counted)))
+    assert "| - | 5 | 12.5 | 0.25 | - | - |" in speedup.table(read_run(written(tmp_path / "a", counted)))
 
 
 def test_where_the_device_s_time_has_gaps_in_it_speed_up_is_of_what_the_host_waits_for(tmp_path: Path) -> None:
