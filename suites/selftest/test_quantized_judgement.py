@@ -67,7 +67,7 @@ def test_layers_that_are_not_stored_hide_nothing_of_the_others(
     first, *others = references.stored(built)
     kept = {name: references.stored(built)[name] for name in others}
     references._stored[str(built.stored)] = kept
-    with pytest.raises(Finding, match=f"{first} is not stored as nf4, nor are 0 others; 13 layers are"):
+    with pytest.raises(Finding, match=f"{first} is not stored as nf4; 13 layers are"):
         stores_the_nearest_codes(built, references, Measurement(check))
     last = others[-1]
     spoilt = SimpleNamespace(codes=kept[last].codes[:, :-1], scales=kept[last].scales)
