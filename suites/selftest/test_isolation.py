@@ -117,15 +117,19 @@ def test_servers_that_begin_while_preflight_looks_are_ended_where_torch_sees_oth
 ) -> None:
     started: list[dict[str, str]] = []
     stopped: list[int] = []
+    threads: list[str | None] = []
 
     def server(platform: str, environment: dict[str, str], *, quantizing: bool) -> Any:
         started.append(environment)
+        threads.append(os.environ.get("OMP_NUM_THREADS"))
         number = len(started) - 1
         return SimpleNamespace(stop=lambda: stopped.append(number))
 
     monkeypatch.setattr(isolation, "Forkserver", server)
     monkeypatch.setattr(isolation.sys, "platform", "linux")
     monkeypatch.setattr(isolation, "expected_platform", lambda asked: "cuda")
+    monkeypatch.setattr(isolation.os, "cpu_count", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(listed))
     session: Any = SimpleNamespace(stash=pytest.Stash())
     session.stash[FACTS] = facts("cuda", devices=("9.0",) * seen)
@@ -133,6 +137,7 @@ def test_servers_that_begin_while_preflight_looks_are_ended_where_torch_sees_oth
     left = isolation._as_begun(session)
 
     assert (begun, ended, [] if ended else list(range(seen))) == (started, stopped, list(left))
+    assert [str(6 // len(listed))] * len(listed) == threads, "torch is imported there, and reads it then"
 
 
 def test_there_is_one_worker_a_gpu() -> None:
