@@ -166,7 +166,7 @@ def _sites(before: Timing, after: Timing) -> str:
 def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThresholds) -> Iterator[Pair]:
     for name, was in before.figures.items():
         now = after.figures[name]
-        limit = thresholds.limit(record.platform, was)
+        limit = thresholds.limit(record.platform, replace(was, held=was.held and now.held))
         fewest = min(len(was.medians), len(now.medians))
         gap = ratio.ratio(was.medians, now.medians, thresholds.confidence) if fewest >= thresholds.processes else None
         known = gap is not None and was.cycles and now.cycles
@@ -175,9 +175,13 @@ def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThr
 
 
 def _over_the_matrix(pairs: list[Pair]) -> list[Pair]:
-    tested = [pair for pair in pairs if pair.gap is not None]
-    false = ratio.adjusted([pair.gap.p for pair in tested if pair.gap is not None])
-    shares = {id(pair): share for pair, share in zip(tested, false, strict=True)}
+    """The share of false discoveries of each, over all figures of the same limit: the host's, which are many and noisy, would
+    otherwise hide what the device's own tell.
+    """
+    shares: dict[int, float] = {}
+    for name in {pair.limit.name for pair in pairs}:
+        tested = [(id(pair), pair.gap.p) for pair in pairs if pair.limit.name == name and pair.gap is not None]
+        shares |= zip((key for key, _ in tested), ratio.adjusted([p for _, p in tested]), strict=True)
     return [replace(pair, false=shares.get(id(pair), 1.0)) for pair in pairs]
 
 

@@ -11,6 +11,7 @@ from reports.fields import Fields
 from reports.timing import Figure
 
 DEVICE: Final = "device"
+KERNEL: Final = "kernel"
 SHORT: Final = "device_short"
 HOST: Final = "host"
 LAUNCH: Final = "launch"
@@ -43,10 +44,12 @@ class LatencyThresholds:
     limits: Mapping[str, Limit]
 
     def limit(self, platform: str, figure: Figure) -> Limit:
-        """The limit of a figure: by the clock that told it, and on the CPU one for all."""
+        """The limit of a figure: by the clock that told it, and on the CPU one for all. Where the device was not held, its time
+        has gaps in which it waits for the host, and is as noisy as the host's.
+        """
         if platform == "cpu":
             return self.limits[CPU]
-        if figure.clock != DEVICE:
+        if figure.clock not in (DEVICE, KERNEL) or not figure.held:
             return self.limits[LAUNCH if figure.clock == LAUNCH else HOST]
         brief = bool(figure.medians) and statistics.median(figure.medians) < self.short
         return self.limits[SHORT if brief else DEVICE]

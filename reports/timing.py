@@ -16,7 +16,8 @@ EVIDENCE: Final = "latency"
 class Figure:
     """One figure: seconds and clock cycles, the median of each process that was not disturbed.
 
-    ``clock`` is device, processor, host or launch; ``cycles`` is empty where the clock of the device is not known.
+    ``clock`` is device, kernel (that of a call's kernels alone, traced), processor, host or launch; ``cycles`` is empty where
+    the clock of the device is not known.
     ``disturbed`` says of the other processes why their samples are not believed. ``waited`` is what the host waited for the
     outcome of a call, the median of each process, and ``held`` whether the device could be held until all was launched: where
     it could not, device time has the gaps in it in which the device waits for the host.

@@ -67,6 +67,22 @@ def test_a_change_of_device_time_is_judged_by_its_size(factor: float, expected: 
     assert expected == verdict(before, after)
 
 
+def test_a_device_that_was_not_held_waits_for_the_host_and_has_its_limit() -> None:
+    """What the device does is told by its kernels."""
+
+    def of(factor: float, kernels: float, *, held: int = 0) -> Record:
+        span, alone = entry(scaled(factor)), entry(scaled(kernels), "kernel")
+        for process in span["processes"]:
+            process["held"] = held
+        return record({"prefill": span, "prefill_kernels": alone})
+
+    assert (None, "") == verdict(of(1.0, 1.0), of(1.05, 1.0))
+    assert (Kind.REGRESSED, "latency") == verdict(of(1.0, 1.0, held=1), of(1.05, 1.0, held=1))
+    assert (None, "") == verdict(of(1.0, 1.0, held=1), of(1.05, 1.0)), "of two runs, one"
+    finding = judged(of(1.0, 1.0), of(1.0, 1.03))[0]
+    assert (Kind.REGRESSED, True) == (finding.kind, finding.message.startswith("prefill kernels (kernel time) 3.0% slower"))
+
+
 def test_a_short_workload_has_a_wider_limit() -> None:
     before = record({"prefill": entry(scaled(1.0, 1e-4))})
 
@@ -173,6 +189,20 @@ def test_false_discoveries_are_controlled_over_the_matrix() -> None:
     """A gap that would count alone does not where there are many others without one."""
     assert [0.02, 0.02] == adjusted([0.01, 0.02])
     assert adjusted([0.005, *[0.5] * 99])[0] > 0.01
+
+
+def test_noise_of_the_host_hides_nothing_of_the_device() -> None:
+    """Each limit has a share of false discoveries of its own."""
+    noisy: list[float | None] = [0.01 * each for each in (1.0, 1.5, 0.8, 1.3, 0.7)]
+    few, many = ({f"wait-{number}": entry(noisy, "launch") for number in range(count)} for count in (0, 400))
+
+    apart = [1.000, 1.007, 0.993, 1.004, 0.996]
+
+    for others in (few, many):
+        before, after = (
+            record({"prefill": entry([factor * 0.01 * each for each in apart]), **others}) for factor in (1.0, 1.03)
+        )
+        assert Kind.REGRESSED in {finding.kind for finding in judged(before, after)}
 
 
 def test_the_interval_covers_the_true_ratio_as_often_as_it_says() -> None:
