@@ -23,7 +23,7 @@ KINDS: Final = ("same", "slower-3", "slower-10")
 RULE: Final = "mean:5%"
 LONG: Final = 1e-3
 SEED: Final = 0
-HEAD: Final = ("check", "device or host time", "the same: changed", "undecided", "3 % slower: found", "undecided", "really",
+HEAD: Final = ("check", "time", "the same: changed", "undecided", "3 % slower: found", "undecided", "really",
                "10 % slower: found", "undecided", "really", f"`{RULE}`: the same", "3 %", "10 %")  # fmt: skip
 # What is injected, as a share, and how far from it the slowdown that was really there may lie, or finding it says nothing.
 INJECTED: Final = {"slower-3": 0.03, "slower-10": 0.1}

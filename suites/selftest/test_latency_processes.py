@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from fixtures.faults import latency as faults
 from fixtures.findings import Finding
@@ -266,6 +267,23 @@ def test_where_calls_are_traced_a_slowdown_is_of_their_kernels(monkeypatch: pyte
     with counters.tracing():
         assert 3e-3 == slower._measured(model, lambda: None)
     assert 9e-3 == slower._measured(model, lambda: None)
+
+
+def test_a_model_that_is_slowed_down_generates_what_it_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a step takes is measured on the cache that generation uses."""
+    from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
+
+    torch.manual_seed(0)
+    small = LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, vocab_size=64)
+    model, prompt = AutoModelForCausalLM.from_config(small).eval(), torch.arange(1, 9)[None]
+    expected = model.generate(prompt, max_new_tokens=6, do_sample=False)
+    slower, taken = faults.Slower(), list[str]()
+    monkeypatch.setattr(PreTrainedModel, "__call__", PreTrainedModel.__call__)
+    monkeypatch.setattr(slower, "_measured", lambda model, run: [run() for _ in range(3)] and float(taken.append("") or 0))
+    slower.set(50.0)
+
+    assert expected.tolist() == model.generate(prompt, max_new_tokens=6, do_sample=False).tolist()
+    assert 2 == len(taken), "the prompt and a step"
 
 
 def test_counts_that_do_not_repeat_are_set_apart() -> None:
