@@ -155,8 +155,21 @@ def test_what_a_release_leaves_unquantized_is_known_from_that_release_on(
     assert known_in(since, asked) is not None
 
 
-def known_in(release: str, asked: Check) -> Expectation | None:
-    machine = facts(packages=packages(torch="2.13.0", transformers=release, bitsandbytes="0.50.2"))
+@pytest.mark.parametrize("transformers", ["4.57.6", "5.0.0", "5.23.0"])
+@pytest.mark.parametrize("check", ["layers[decode]", "correct[decode]", "reloads[output]"])
+@pytest.mark.parametrize(("bitsandbytes", "known"), [("0.48.0", True), ("0.48.1", False)])
+def test_scales_that_were_forgotten_are_a_matter_of_bitsandbytes_alone(
+    transformers: str, check: str, bitsandbytes: str, known: bool
+) -> None:
+    (asked,) = (
+        each for each in checks(MATRIX, "cpu", "full") if each.id == f"bnb-int8-prequantized/llama-tiny/bf16/cpu::{check}"
+    )
+
+    assert known == (known_in(transformers, asked, bitsandbytes) is not None)
+
+
+def known_in(release: str, asked: Check, bitsandbytes: str = "0.50.2") -> Expectation | None:
+    machine = facts(packages=packages(torch="2.13.0", transformers=release, bitsandbytes=bitsandbytes))
     return expected(asked, Plan(facts=machine, matrix=MATRIX, checks=(), unavailable={}), TODAY)
 
 
