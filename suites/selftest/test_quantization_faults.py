@@ -29,7 +29,7 @@ CAUGHT = {
     ),
     "bnb-layer-unquantized": (
         "bnb-nf4 and llama-tiny", "bnb-nf4/llama-tiny/bf16/cpu::builds",
-        "1 of 14 linear layers were left in full precision: model.layers.1.self_attn.o_proj",
+        "1 of 14 linear layers were left in full precision: model.layers.0.self_attn.o_proj",
     ),
     "bnb-fp4-table-for-nf4": (
         "bnb-nf4 and llama-trained", "bnb-nf4/llama-trained/bf16/cpu::quality", "nats against fp32",

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from fixtures.builders import bitsandbytes
-from fixtures.expectations import applies
-from fixtures.selection import plan
-from matrix.cell import COMPUTE_DTYPE, LINEAR_CALLS, PLATFORMS, RELOADS, TRAINED
+from fixtures.expectations import applies, expected
+from fixtures.selection import Plan, plan
+from matrix.cell import COMPUTE_DTYPE, LINEAR_CALLS, PLATFORMS, RELOADS, TRAINED, Check
 from matrix.errors import UserError
 from matrix.expand import cells, checks
 from matrix.expectation import Expectation
@@ -22,6 +22,7 @@ from reports.render.quantization import table
 from suites.selftest.examples import record, run
 from suites.selftest.samples import changed, configuration, facts, matrix, model, packages, written
 from suites.selftest.test_environments import settings
+from suites.selftest.test_expectations import TODAY
 
 MATRIX = load_matrix()
 
@@ -126,6 +127,50 @@ def known(**changes: Any) -> Expectation:
 )
 def test_a_known_failure_of_a_processor_is_none_of_another(processor: tuple[str, ...], has: list[str], expected: bool) -> None:
     assert expected == applies(known(processor=processor), facts(details={"processor_features": has}))
+
+
+# the release
+
+
+@pytest.mark.parametrize(
+    ("cell", "check", "before", "since"),
+    [
+        ("bnb-nf4/falcon-tiny/bf16/cpu", "builds", "5.4.0", "5.5.0"),
+        ("bnb-nf4/falcon-tiny/bf16/cpu", "footprint", "5.4.0", "5.5.0"),
+        ("bnb-int8/falcon-tiny/bf16/cpu", "weights", "5.4.0", "5.5.0"),
+        ("bnb-int8/falcon-tiny/bf16/cpu", "layers[decode]", "5.4.0", "5.5.0"),
+        ("bnb-int8/falcon-tiny/bf16/cpu", "correct[batch]", "5.4.0", "5.5.0"),
+        ("bnb-nf4/mixtral-tiny/bf16/cpu", "footprint", "4.57.6", "5.0.0"),
+        ("bnb-nf4/mixtral-tiny/bf16/cpu", "weights", "4.57.6", "5.0.0"),
+        ("bnb-int8-prequantized/llama-tiny/bf16/cpu", "reloads[saved-again]", "4.57.6", "5.0.0"),
+    ],
+)
+def test_what_a_release_leaves_unquantized_is_known_from_that_release_on(
+    cell: str, check: str, before: str, since: str
+) -> None:
+    """As these releases were seen to do."""
+    (asked,) = (each for each in checks(MATRIX, "cpu", "full") if each.id == f"{cell}::{check}")
+
+    assert known_in(before, asked) is None
+    assert known_in(since, asked) is not None
+
+
+@pytest.mark.parametrize("transformers", ["4.57.6", "5.0.0", "5.23.0"])
+@pytest.mark.parametrize("check", ["layers[decode]", "correct[decode]", "reloads[output]"])
+@pytest.mark.parametrize(("bitsandbytes", "known"), [("0.48.0", True), ("0.48.1", False)])
+def test_scales_that_were_forgotten_are_a_matter_of_bitsandbytes_alone(
+    transformers: str, check: str, bitsandbytes: str, known: bool
+) -> None:
+    (asked,) = (
+        each for each in checks(MATRIX, "cpu", "full") if each.id == f"bnb-int8-prequantized/llama-tiny/bf16/cpu::{check}"
+    )
+
+    assert known == (known_in(transformers, asked, bitsandbytes) is not None)
+
+
+def known_in(release: str, asked: Check, bitsandbytes: str = "0.50.2") -> Expectation | None:
+    machine = facts(packages=packages(torch="2.13.0", transformers=release, bitsandbytes=bitsandbytes))
+    return expected(asked, Plan(facts=machine, matrix=MATRIX, checks=(), unavailable={}), TODAY)
 
 
 # the environment

@@ -174,18 +174,3 @@ def test_what_was_drawn_is_written_down() -> None:
 
     assert first.seen == second.seen
     assert first.seen["executed"] > len(landmarks("one-row"))
-
-
-@pytest.mark.parametrize("options", [{"load": "8-bit"}, {"load": "4-bit", "type": "nf4"}])
-def test_a_large_layer_is_judged_at_both_ends(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a layer that is not large: what is right is right, and what is wrong at the end is seen."""
-    from fixtures.measure import Measurement
-    from fixtures.quantization import index_limits
-
-    notes = Measurement(Check(cell=cell(**options), kind="calls", subject="index-limits"))
-    index_limits.beyond_index_limits(cell(**options), "cpu", notes, shape=(192, 128))
-
-    right = index_limits.share
-    monkeypatch.setattr(index_limits, "share", lambda actual, expected: right(np.roll(actual, 1, axis=1), expected))
-    with pytest.raises(Finding, match=r"of the first \d+ outputs for 1 rows are further off"):
-        index_limits.beyond_index_limits(cell(**options), "cpu", notes, shape=(192, 128))
