@@ -16,7 +16,7 @@ SHORT: Final = "device_short"
 HOST: Final = "host"
 LAUNCH: Final = "launch"
 CPU: Final = "cpu"
-LIMITS: Final = (DEVICE, SHORT, HOST, LAUNCH, CPU)
+LIMITS: Final = (DEVICE, SHORT, KERNEL, HOST, LAUNCH, CPU)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,9 @@ class LatencyThresholds:
         """
         if platform == "cpu":
             return self.limits[CPU]
-        if figure.clock not in (DEVICE, KERNEL) or not figure.held:
+        if figure.clock == KERNEL:
+            return self.limits[KERNEL]
+        if figure.clock != DEVICE or not figure.held:
             return self.limits[LAUNCH if figure.clock == LAUNCH else HOST]
         brief = bool(figure.medians) and statistics.median(figure.medians) < self.short
         return self.limits[SHORT if brief else DEVICE]
