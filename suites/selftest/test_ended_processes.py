@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from fixtures import worker
 from fixtures.faults import process
 from suites.selftest.nested import Nested, validate
 
@@ -99,6 +102,21 @@ def test_without_pytest_xdist_a_broken_device_ends_the_run_before_the_next_check
 
 
 @pytest.mark.slow
+def test_a_device_that_answers_no_more_is_not_asked_to_give_memory_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would raise what broke it once more, as an error of pytest itself."""
+
+    def refused() -> None:
+        raise RuntimeError("CUDA error: misaligned address")
+
+    monkeypatch.setattr(worker.device, "empty", refused)
+    process, session = worker.Process(), SimpleNamespace(shouldstop="")
+    process.unclean = "its device answers no more (misaligned-address)"
+    item: Any = SimpleNamespace(session=session, config=SimpleNamespace(stash=pytest.Stash()), nodeid="a check")
+    process.clean(item, None)
+
+    assert session.shouldstop.startswith("this process is of no more use since a check: its device answers no more")
+
+
 def test_without_pytest_xdist_memory_and_time_that_ran_out_cost_their_checks(tmp_path: Path) -> None:
     cell = "eager/gpt2-tiny/fp32/cpu"
     faults = {f"{cell}::correct[batch]": "out-of-memory", f"{cell}::correct[decode]": "hang-in-python"}
