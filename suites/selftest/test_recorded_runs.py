@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from matrix.availability import ROOT
-from reports.render import placement, speedup, trials
+from reports.render import placement, quantization, speedup, trials
+from reports.scaling import scaling
 from reports.store import read_run
 from reports.summary import judge
 
@@ -45,11 +46,51 @@ def test_the_lines_of_a_table_are_those_of_its_runs(
     assert set() == lines(*begin) - told
 
 
-def test_trials_are_those_that_were_recorded(tmp_path: Path) -> None:
-    with tarfile.open(RECORDED / "h200-trials.tar.xz") as packed:
-        packed.extractall(tmp_path, filter="data")
-    told = trials.table(sorted((tmp_path / "h200-trials").iterdir())).splitlines()
-    rows = lines("| sdpa/llama-1b", "| sdpa/llama-mini")
+def unpacked(name: str, folder: Path) -> Path:
+    """The folder of recorded runs that are kept packed."""
+    with tarfile.open(RECORDED / f"{name}.tar.xz") as packed:
+        packed.extractall(folder, filter="data")
+    return folder / name
 
-    assert 4 == len(rows)
-    assert set() == rows - set(told)
+
+def test_trials_are_those_that_were_recorded(tmp_path: Path) -> None:
+    timed = trials.table(sorted(unpacked("h200-trials", tmp_path).iterdir())).splitlines()
+    traced = trials.table([unpacked("h200-traced-trials", tmp_path)]).splitlines()
+    rows = lines("| sdpa/llama-")
+
+    assert 16 == len(rows)
+    assert set() == rows - set(timed) - set(traced)
+
+
+def test_sizes_errors_and_quality_of_bitsandbytes_are_those_that_were_recorded(tmp_path: Path) -> None:
+    gpu, cpu = unpacked("h200-bitsandbytes", tmp_path), unpacked("cpu-bitsandbytes", tmp_path)
+    told = {
+        line
+        for run in (gpu / "full", gpu / "offload", cpu)
+        for line in quantization.table(read_run(run), "llama-tiny").splitlines()
+    }
+    rows = lines("| bnb-")
+
+    assert len(rows) > 20
+    assert set() == rows - told
+
+
+def test_no_check_of_bitsandbytes_failed_on_an_h200(tmp_path: Path) -> None:
+    """A time limit ended the run before its latency, which is not held against it."""
+    run = read_run(unpacked("h200-bitsandbytes", tmp_path) / "full")
+
+    assert {"passed", "expected_failure"} == {str(record.outcome) for record in run.records.values()}
+    assert {"latency"} == {name.rpartition("::")[2].partition("[")[0] for name in run.missing}
+
+
+def test_two_workers_were_as_much_faster_as_readme_says_and_found_the_same(tmp_path: Path) -> None:
+    folder = unpacked("h200-scaling", tmp_path)
+    one, two = read_run(folder / "one-worker"), read_run(folder / "two-workers")
+    found = scaling(one, two)
+
+    assert found is not None
+    assert found.ratio >= 1.8
+    assert f"{found.seconds[0]:.1f} s with one worker and {found.seconds[1]:.1f} s with two" in " ".join(README)
+    assert {name: (each.outcome, each.errors) for name, each in one.records.items()} == {
+        name: (each.outcome, each.errors) for name, each in two.records.items()
+    }
