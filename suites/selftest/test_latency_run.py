@@ -32,6 +32,29 @@ def test_latency_is_taken_after_workers_and_stored_by_pytest_benchmark(tmp_path:
 
 
 @pytest.mark.slow
+def test_views_of_pytest_benchmark_are_of_the_same_samples(tmp_path: Path) -> None:
+    """A run that is kept is compared with, and drawn beside, the next one."""
+    pytest.importorskip("pygal", reason="pytest-benchmark draws with pygal, which is not installed")
+    kept = (*NARROW, f"--benchmark-storage=file://{tmp_path / 'kept'}")
+    first = validate(tmp_path / "first", *kept, "--benchmark-autosave")
+    second = validate(tmp_path / "second", *kept, "--benchmark-compare", f"--benchmark-histogram={tmp_path / 'drawn'}")
+
+    assert (0, 0) == (first.exit_code, second.exit_code), first.output + second.output
+    assert "Comparing against benchmarks from" in second.output
+    assert "(0001_" in second.output
+    assert "(NOW)" in second.output
+    assert [True] == [b"0001" in drawn.read_bytes() for drawn in tmp_path.glob("drawn*.svg")]
+
+
+@pytest.mark.slow
+def test_a_comparison_with_nothing_that_was_kept_is_refused(tmp_path: Path) -> None:
+    found = validate(tmp_path, *NARROW, f"--benchmark-storage=file://{tmp_path / 'kept'}", "--benchmark-compare")
+
+    assert 4 == found.exit_code
+    assert "no saved benchmark to compare with" in found.output
+
+
+@pytest.mark.slow
 def test_a_run_with_benchmarks_disabled_is_red(tmp_path: Path) -> None:
     found = validate(tmp_path, *NARROW, "--benchmark-disable", workers=2)
 
