@@ -28,7 +28,7 @@ LINEAR_CALLS: Final = (
     "one-row", "many-rows", "changing-rows", "outliers", "not-contiguous", "odd-inputs", "odd-outputs", "zeros",
 )  # fmt: skip
 # What copies between devices are about; fixtures/placement/copies.py makes them.
-COPIES: Final = ("direct", "staged", "not-contiguous", "under-load", "streams")
+COPIES: Final = ("direct", "staged", "not-contiguous", "under-load", "streams", "all-reduce")
 # What direct calls are about, by the architecture of the model that stands for what is called;
 # fixtures/attention_calls.py and fixtures/flash_attention/calls.py draw those of attention functions.
 CALLS: Final[Mapping[str, tuple[str, ...]]] = {

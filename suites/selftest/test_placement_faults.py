@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.faults import FAULTS
+from matrix.cell import COPIES as COPIED
 from suites.selftest.nested import ROOT, Nested, validate
 
 SPLIT, COPIES = "max-memory-cpu-disk-sdpa/gpt2-tiny/bf16/cpu::", "copies/gpu-pairs/fp32/cpu::"
@@ -27,7 +28,7 @@ CAUGHT = {
 BESIDES = {
     "placement-border-truncated": (f"{SPLIT}inputs",),
     "placement-stale-row": (f"{SPLIT}same[generate]",),
-    "placement-copy-corrupted": tuple(f"{COPIES}calls[{how}]" for how in ("staged", "not-contiguous", "under-load", "streams")),
+    "placement-copy-corrupted": tuple(f"{COPIES}calls[{how}]" for how in COPIED[1:]),
 }
 
 
@@ -64,5 +65,14 @@ def test_a_hook_that_never_returns_ends_its_own_check_alone(tmp_path: Path) -> N
     assert 3 == len(hung.ended("passed"))
 
 
+@pytest.mark.slow
+def test_a_collective_that_never_returns_ends_its_own_check_alone(tmp_path: Path) -> None:
+    hung = nested(tmp_path, "copies", "--inject=placement-collective-hangs", "--timeout=8")
+
+    assert {f"{COPIES}calls[all-reduce]"} == hung.ended("timed_out")
+    assert {f"{COPIES}calls[{how}]" for how in COPIED if how != "all-reduce"} <= hung.ended("passed")
+
+
 def test_every_fault_of_placements_is_tried() -> None:
-    assert {name for name in FAULTS if name.startswith("placement-")} == {*CAUGHT, "placement-hook-hangs"}
+    hanging = {"placement-hook-hangs", "placement-collective-hangs"}
+    assert {name for name in FAULTS if name.startswith("placement-")} == {*CAUGHT, *hanging}

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from fixtures.execution import Row
+from fixtures.findings import Finding
+from fixtures.placement import copies as copying
 from fixtures.placement.copies import Pair, direct, pairs, pattern
 from fixtures.placement.memory import Peaks
 from fixtures.placement.sameness import differences
@@ -65,6 +67,62 @@ def test_no_two_words_of_a_pattern_are_alike() -> None:
     first, second = pattern(4096, "cpu", 1), pattern(4096, "cpu", 2)
 
     assert (4096, 0) == (len(set(first.tolist())), int((first == second).sum()))
+
+
+def test_pairs_and_copies_send_words_that_no_other_sends() -> None:
+    pair = Pair(source="cpu", target="cpu")
+    first, second, other = (
+        copying._sent(64, pair),
+        copying._sent(64, pair, 1),
+        copying._sent(64, Pair(source="cpu", target="x")),
+    )
+
+    assert not (first == second).any()
+    assert not (first == other).any()
+    assert int(first.min()) >= 0 > copying.LOST
+
+
+def test_a_copy_that_never_came_is_told_from_one_that_came_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "transfer", lambda target, source: None)
+    sent = pattern(8, "cpu", 0)
+
+    with pytest.raises(Finding, match="8 of 8 words of 4 bytes are wrong, the first at byte 0: 0x1e3779b1 was sent, nothing"):
+        copying._same_bytes("a -> b", "direct", sent, direct(sent, "cpu"))
+
+
+class Gpu:
+    """Two GPUs that are done with a product of matrices after so many looks at them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, enough: int) -> None:
+        self.asked: list[int] = []
+        monkeypatch.setattr(copying, "_compute", self.compute)
+        monkeypatch.setattr(copying, "_wait", lambda *devices: None)
+        self.enough = enough
+
+    def compute(self, device: str, products: int) -> Any:
+        self.asked.append(products)
+        return SimpleNamespace(query=lambda: products < self.enough)
+
+
+def test_copies_under_load_are_made_again_under_more_until_the_load_outlasts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus, pair = Gpu(monkeypatch, 20), Pair(source="cuda:0", target="cuda:1")
+    copying._while_computing(pair, [])
+
+    assert [8, 8, 16, 16, 32, 32] == gpus.asked
+
+
+def test_copies_that_outlast_every_load_are_not_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    Gpu(monkeypatch, 10**6)
+
+    with pytest.raises(Finding, match=r"cuda:0 -> cuda:1: the copies were not done before 1024 products"):
+        copying._while_computing(Pair(source="cuda:0", target="cuda:1"), [])
+
+
+def test_a_sum_over_devices_is_compared_with_that_of_the_host() -> None:
+    found = list(copying._sums(["cpu", "cpu"]))
+
+    assert ["all -> cpu"] * 6 == [between for between, *_ in found]
+    assert all((total == summed).all() for *_, total, summed in found)
 
 
 def test_a_direct_copy_shares_no_memory() -> None:
