@@ -8,6 +8,7 @@ size that is to be found, twice that threshold.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -94,8 +95,12 @@ def _alike(cycles: float, threshold: float, *, slower: bool) -> bool:
 def _sentence(pair: Pair, gap: Ratio) -> str:
     way = "slower" if gap.estimate > 1 else "faster"
     rate = f" ({pair.after.tokens_per_second:,.0f} tokens a second)" if pair.after.tokens_per_second else ""
-    return (f"{pair.before.name.replace('_', ' ')} ({pair.before.clock} time) {abs(gap.estimate - 1):.1%} {way} "
+    return (f"{pair.before.name.replace('_', ' ')} ({_clock(pair.before)}) {abs(gap.estimate - 1):.1%} {way} "
             f"[{gap.low - 1:+.1%}, {gap.high - 1:+.1%}], from {_time(pair.before)} to {_time(pair.after)}{rate}")  # fmt: skip
+
+
+def _clock(figure: Figure) -> str:
+    return "what the host waited for" if figure.clock == timing.WAITED else f"{figure.clock} time"
 
 
 def _too_few(pair: Pair, thresholds: LatencyThresholds) -> Finding:
@@ -140,6 +145,11 @@ def _counted(before: Timing, after: Timing) -> Iterator[Finding]:
             yield Finding(
                 kind=Kind.MISSING, reason=f"{name}_missing", message=f"the baseline counted {name}, the candidate did not"
             )
+        elif now == was and name == "synchronizations" and (moved := _moved(before, after)):
+            yield Finding(
+                kind=Kind.INCONCLUSIVE, reason="synchronizations_moved",
+                message=f"{_COUNTS[name]} a call: {was} before and now, but elsewhere: {moved}",
+            )  # fmt: skip
         elif now != was:
             sites = f": {_sites(before, after)}" if name == "synchronizations" and now > was else ""
             yield Finding(
@@ -158,14 +168,27 @@ def ratio_of(was: int, now: int) -> float:
     return high / low if low else float(high)
 
 
+def _moved(before: Timing, after: Timing) -> str:
+    """Where the host waits now and did not before, by file and function: lines move without a reason to look at them."""
+    was, now = (_by_function(each.sites) for each in (before, after))
+    return ", ".join(f"{count} at {site}" for site, count in sorted((now - was).items()))
+
+
+def _by_function(sites: Mapping[str, int]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for site, count in sites.items():
+        place, _, function = site.partition(" ")
+        found[f"{place.rpartition(':')[0]} {function}"] += count
+    return found
+
+
 def _sites(before: Timing, after: Timing) -> str:
     new = {site: count - before.sites.get(site, 0) for site, count in after.sites.items()}
     return ", ".join(f"{count} more at {site}" for site, count in sorted(new.items()) if count > 0) or "no new call site"
 
 
 def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThresholds) -> Iterator[Pair]:
-    for name, was in before.figures.items():
-        now = after.figures[name]
+    for was, now in _judged_figures(before, after):
         limit = thresholds.limit(record.platform, replace(was, held=was.held and now.held))
         fewest = min(len(was.medians), len(now.medians))
         gap = ratio.ratio(was.medians, now.medians, thresholds.confidence) if fewest >= thresholds.processes else None
@@ -174,14 +197,23 @@ def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThr
         yield Pair(id=record.id, before=was, after=now, limit=limit, gap=gap, cycles=cycles)
 
 
+def _judged_figures(before: Timing, after: Timing) -> Iterator[tuple[Figure, Figure]]:
+    """Each figure in both runs, and beside device time what the host waited for."""
+    for name, was in before.figures.items():
+        now = after.figures[name]
+        yield was, now
+        if was.waited and now.waited:
+            yield _waited(was), _waited(now)
+
+
+def _waited(figure: Figure) -> Figure:
+    return Figure(name=figure.name, clock=timing.WAITED, medians=figure.waited, cycles=())
+
+
 def _over_the_matrix(pairs: list[Pair]) -> list[Pair]:
-    """The share of false discoveries of each, over all figures of the same limit: the host's, which are many and noisy, would
-    otherwise hide what the device's own tell.
-    """
-    shares: dict[int, float] = {}
-    for name in {pair.limit.name for pair in pairs}:
-        tested = [(id(pair), pair.gap.p) for pair in pairs if pair.limit.name == name and pair.gap is not None]
-        shares |= zip((key for key, _ in tested), ratio.adjusted([p for _, p in tested]), strict=True)
+    tested = [pair for pair in pairs if pair.gap is not None]
+    false = ratio.adjusted([pair.gap.p for pair in tested if pair.gap is not None])
+    shares = {id(pair): share for pair, share in zip(tested, false, strict=True)}
     return [replace(pair, false=shares.get(id(pair), 1.0)) for pair in pairs]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reports.fields import Fields
-from reports.timing import Figure
+from reports.timing import WAITED, Figure
 
 DEVICE: Final = "device"
 KERNEL: Final = "kernel"
@@ -52,7 +52,7 @@ class LatencyThresholds:
         if figure.clock == KERNEL:
             return self.limits[KERNEL]
         if figure.clock != DEVICE or not figure.held:
-            return self.limits[LAUNCH if figure.clock == LAUNCH else HOST]
+            return self.limits[LAUNCH if figure.clock in (LAUNCH, WAITED) else HOST]
         brief = bool(figure.medians) and statistics.median(figure.medians) < self.short
         return self.limits[SHORT if brief else DEVICE]
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from reports.record import Record
 
 EVIDENCE: Final = "latency"
+WAITED: Final = "waited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import random
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,9 +93,9 @@ def _judge(
     rows: dict[str, Row], runs: Mapping[str, Mapping[str, Run]], pairs: list[tuple[str, str]], thresholds: Thresholds
 ) -> None:
     for first, second in pairs:
-        before = runs["same"][first]
+        before = _times_alone(runs["same"][first])
         for kind in KINDS:
-            after = runs[kind][second]
+            after = _times_alone(runs[kind][second])
             for verdict in compare(before, after, thresholds).verdicts:
                 was, now = _samples(before, verdict.id), _samples(after, verdict.id)
                 if not (was and now):
@@ -109,6 +109,17 @@ def _judge(
                 tally.rule += _rule(was, now)
                 if kind in INJECTED and (beside := _samples(runs["same"][second], verdict.id)):
                     tally.ratios.append(statistics.median(now) / statistics.median(beside))
+
+
+def _times_alone(run: Run) -> Run:
+    """Without counts, which tell a fault by the kernel that it launches."""
+    records = {}
+    for id, record in run.records.items():
+        kept = record.evidence.get(timing.EVIDENCE)
+        counts: dict[str, Any] = {"counters": {}, "unsteady": {}, "sites": {}}
+        evidence = {**record.evidence, timing.EVIDENCE: kept | counts} if isinstance(kept, dict) else record.evidence
+        records[id] = replace(record, evidence=evidence)
+    return replace(run, records=records)
 
 
 def _samples(run: Run, id: str) -> list[float]:

@@ -191,18 +191,31 @@ def test_false_discoveries_are_controlled_over_the_matrix() -> None:
     assert adjusted([0.005, *[0.5] * 99])[0] > 0.01
 
 
-def test_noise_of_the_host_hides_nothing_of_the_device() -> None:
-    """Each limit has a share of false discoveries of its own."""
-    noisy: list[float | None] = [0.01 * each for each in (1.0, 1.5, 0.8, 1.3, 0.7)]
-    few, many = ({f"wait-{number}": entry(noisy, "launch") for number in range(count)} for count in (0, 400))
+def test_what_the_host_waited_for_is_judged_beside_device_time() -> None:
+    """By the limit of launches: both are pure time of the host's interpreter."""
 
-    apart = [1.000, 1.007, 0.993, 1.004, 0.996]
+    def of(factor: float) -> Record:
+        device = entry(scaled(1.0))
+        for process, each in zip(device["processes"], LEAD, strict=True):
+            process["waited"] = [0.02 * factor * each]
+        return record({"prefill": device})
 
-    for others in (few, many):
-        before, after = (
-            record({"prefill": entry([factor * 0.01 * each for each in apart]), **others}) for factor in (1.0, 1.03)
-        )
-        assert Kind.REGRESSED in {finding.kind for finding in judged(before, after)}
+    assert (None, "") == verdict(of(1.0), of(1.5))
+    finding = judged(of(1.0), of(2.5))[0]
+    assert (Kind.REGRESSED, True) == (
+        finding.kind,
+        finding.message.startswith("prefill (what the host waited for) 150.0% slower"),
+    )
+
+
+def test_a_synchronization_that_moved_is_told_unless_its_line_alone_did() -> None:
+    def of(site: str) -> Record:
+        return record({}, counters={"synchronizations": 1}, sites={site: 1})
+
+    assert (None, "") == verdict(of("a.py:1 f"), of("a.py:9 f"))
+    finding = judged(of("a.py:1 f"), of("b.py:1 g"))[0]
+    assert (Kind.INCONCLUSIVE, "synchronizations_moved") == (finding.kind, finding.reason)
+    assert finding.message.endswith("1 before and now, but elsewhere: 1 at b.py g")
 
 
 def test_the_interval_covers_the_true_ratio_as_often_as_it_says() -> None:

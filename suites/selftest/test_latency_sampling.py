@@ -85,7 +85,7 @@ def test_calls_of_seconds_are_few() -> None:
 
     taken = series(machine.take, RULES, machine.now)
 
-    assert (1, 3) == (taken.warm_ups, len(taken.samples))
+    assert (2, True, 3) == (taken.warm_ups, taken.settled, len(taken.samples))
 
 
 def test_a_disturbed_sample_is_put_aside_and_replaced() -> None:
