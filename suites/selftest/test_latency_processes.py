@@ -20,11 +20,11 @@ from fixtures.latency.campaign import Server
 from fixtures.latency.evidence import of_processes, record, repeated
 from fixtures.latency.found import Asked, Findings, Found, lose
 from fixtures.latency.handover import REPLAY, hand_over
-from fixtures.latency.measuring import Job, Process
+from fixtures.latency.measuring import Job, Process, _launch
 from fixtures.latency.sampling import Sample
 from fixtures.latency.server import _anew, known
 from fixtures.latency.tasks import MAKERS, Task
-from fixtures.latency.telemetry import Reading
+from fixtures.latency.telemetry import Nvidia, Reading
 from fixtures.measure import Measurement
 from matrix.cell import TIMED
 from matrix.measuring import load_measuring
@@ -240,6 +240,35 @@ def test_kernels_of_a_device_that_was_slowed_down_are_traced_again(monkeypatch: 
     figure = traced(monkeypatch, Reading(), Reading(), Reading(), throttled)["figures"]["prefill_kernels"]
 
     assert ([[2.5e-6, throttled.disturbed]], 2) == (figure["marked"], len(figure["samples"]))
+
+
+def test_what_the_host_waited_for_while_the_device_was_shared_is_put_aside() -> None:
+    shared = "shared with 1 other process"
+    process = Process("cpu", load_measuring("cpu"), lambda found: None)
+    readings = [Sample(seconds=9.0, launch=1.0, disturbed=shared), *[Sample(seconds=0.02, launch=0.01)] * 9]
+    process.host = SimpleNamespace(sample=lambda run, flush: readings.pop(0))  # type: ignore[assignment]
+    task = Task(figure="prefill", run=lambda: None, clock="device", tokens=8)
+    taken = process._waited(task)
+    told = _launch(taken, task)
+
+    assert ({0.02}, [[1.0, shared]], 0.01) == ({each.seconds for each in taken.samples}, told["marked"], told["median"])
+
+
+def test_a_list_of_processes_on_which_nobody_is_says_nothing_of_others() -> None:
+    """A container is told of none, not even of this one."""
+    listed: list[object] = []
+    calls = ("GetCurrentClocksThrottleReasons", "GetClockInfo", "GetTemperature", "GetPowerUsage")
+    nvml: Any = SimpleNamespace(
+        NVMLError=RuntimeError, NVML_CLOCK_SM=0, NVML_TEMPERATURE_GPU=0,
+        nvmlDeviceGetComputeRunningProcesses=lambda device: listed,
+        **{f"nvmlDevice{name}": lambda *_: 0 for name in calls},
+    )  # fmt: skip
+    telemetry = Nvidia.__new__(Nvidia)
+    telemetry._nvml, telemetry._device, telemetry._own = nvml, None, 0
+
+    assert (None, "") == (telemetry.read().others, telemetry.read().disturbed)
+    listed += [1, 2]
+    assert (1, "shared with 1 other process") == (telemetry.read().others, telemetry.read().disturbed)
 
 
 def test_a_call_without_kernels_has_no_time_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,18 @@ def test_a_slowdown_that_was_really_a_larger_one_counts_for_nothing(tmp_path: Pa
     assert "Left out, because the slowdown was really another one: " in told
 
 
+def test_a_slowdown_that_shows_in_counts_alone_is_not_found_by_time(tmp_path: Path) -> None:
+    """What slows down is a kernel that is launched, and launches are counted exactly."""
+    for kind in KINDS:
+        for number in range(1, 3 if kind == "same" else 2):
+            counted = quiet(1.0)
+            counted.evidence["latency"]["counters"] = {"launches": 8 + (kind != "same")}  # type: ignore[index]
+            written(tmp_path / f"{kind}-{number:02d}", counted)
+
+    cells = next(line.split(" | ") for line in trials.table([tmp_path]).splitlines() if "latency[" in line)
+    assert ["0 of 1", "0 of 1", "0 of 1"] == [cells[2], cells[4], cells[7]]
+
+
 def test_trials_of_several_gpus_are_judged_together(tmp_path: Path) -> None:
     told = trials.table([tried(tmp_path / "gpu0", 4), tried(tmp_path / "gpu1", 2)])
 
