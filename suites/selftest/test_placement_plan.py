@@ -13,7 +13,7 @@ from fixtures.builders.placement import PLANNERS, method_in
 from fixtures.checkpoints import materialize
 from fixtures.messages import collected
 from fixtures.placement.asked import Asked, Promise, asked_of, place_of
-from fixtures.placement.judgement import of_limits, of_log, of_map, of_residents, of_ties
+from fixtures.placement.judgement import of_layers, of_limits, of_log, of_map, of_residents, of_ties
 from fixtures.placement.plan import (
     Skeleton,
     device_map,
@@ -145,6 +145,16 @@ def test_room_is_a_share_of_the_model_and_of_what_is_kept_for_the_largest_module
     asked = Asked(device_map="auto", uses=("gpus",), room={0: 0.5, 1: 0.5, "cpu": 0.5})
 
     assert {0: 500, 1: 200, "cpu": 500} == max_memory(asked, skeleton, quantized=False)
+    assert {0: 240, 1: 200} == max_memory(replace(asked, room={1: 0.5}, layers={0: 0.8}), skeleton, quantized=False)
+
+
+@pytest.mark.parametrize("cell", [cell for cell in PLACED if "too-large" in cell.configuration.name], ids=lambda cell: cell.id)
+def test_the_largest_layer_does_not_fit_where_it_is_said_not_to(cell: Cell, bones: Any) -> None:
+    _, quantizes, skeleton = bones(cell)
+    limits = max_memory(asked_of(cell.configuration), skeleton, quantized=quantizes is not None)
+
+    assert limits is not None
+    assert limits[0] < skeleton.largest < limits[1]
 
 
 # words
@@ -250,6 +260,22 @@ def test_a_tensor_elsewhere_than_the_map_says_is_found(place: Any, words: str) -
     (finding,) = of_residents([resident("embed.weight", 0), resident("layers.0.w", place)], HALVES)
 
     assert words in str(finding)
+
+
+def test_a_layer_lies_whole_where_it_fits() -> None:
+    """Half a layer on another GPU, and a layer on one that has less room than it takes, are found."""
+    half = [
+        resident("layers.0.w", 0, bytes=50),
+        resident("layers.0.v", 1, bytes=50),
+        resident("layers.0.rotary", 0, buffer=True),
+    ]
+    whole = [resident("layers.1.w", 1, bytes=100), resident("layers.1.rotary", 0, buffer=True), resident("embed.weight", 0)]
+
+    assert [] == list(of_layers(whole, BONES, {0: 99, 1: 100}))
+    assert ["layers.1 (100 bytes) lies on gpu-1, max_memory allows 99"] == list(map(str, of_layers(whole, BONES, {1: 99})))
+    assert ["layers.0 (100 bytes) does not lie in one place: 50 bytes on gpu-0, 50 bytes on gpu-1"] == list(
+        map(str, of_layers(half, BONES, {}))
+    )
 
 
 def test_buffers_of_what_is_offloaded_stay_where_it_is_computed() -> None:
