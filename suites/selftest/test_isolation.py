@@ -14,7 +14,6 @@ from fixtures.isolation import (
     ALL,
     FACTS,
     attached,
-    pinned,
     pytest_cmdline_main,
     pytest_configure_node,
     workers,
@@ -25,16 +24,33 @@ from suites.selftest.samples import facts
 
 
 @pytest.mark.parametrize(
-    ("visible", "expected"),
+    ("platform", "variables", "expected"),
     [
-        ("", ["0", "1", "2"]),
-        ("4,5,7", ["4", "5", "7"]),
-        (" 4 , 5,7 ", ["4", "5", "7"]),
-        ("GPU-8932f937,GPU-d8d1a0b1,GPU-11e5c7b3", ["GPU-8932f937", "GPU-d8d1a0b1", "GPU-11e5c7b3"]),
+        ("cuda", {}, [("CUDA", "0"), ("CUDA", "1")]),
+        ("cuda", {"CUDA": "4,5,7"}, [("CUDA", "4"), ("CUDA", "5")]),
+        ("cuda", {"CUDA": " 4 , 5,7 "}, [("CUDA", "4"), ("CUDA", "5")]),
+        ("cuda", {"CUDA": "GPU-8932f937,GPU-d8d1a0b1"}, [("CUDA", "GPU-8932f937"), ("CUDA", "GPU-d8d1a0b1")]),
+        ("rocm", {}, [("HIP", "0"), ("HIP", "1")]),
+        ("rocm", {"CUDA": "4,5"}, [("CUDA", "4"), ("CUDA", "5")]),
+        ("rocm", {"HIP": "2,3", "CUDA": "4,5"}, [("HIP", "2"), ("HIP", "3")]),
+        ("rocm", {"ROCR": "6,7"}, [("HIP", "0"), ("HIP", "1")]),
+        ("rocm", {"ROCR": "5,6,7", "HIP": "2,1"}, [("HIP", "2"), ("HIP", "1")]),
+        ("rocm", {"ROCR": "5,6,7", "CUDA": "1,2"}, [("CUDA", "1"), ("CUDA", "2")]),
     ],
 )
-def test_each_worker_has_a_gpu_of_its_own_out_of_those_that_the_caller_allows(visible: str, expected: list[str]) -> None:
-    assert expected == [pinned(visible, gpu) for gpu in range(3)]
+def test_each_worker_has_a_gpu_of_its_own_out_of_those_that_the_caller_allows(
+    monkeypatch: pytest.MonkeyPatch, platform: str, variables: dict[str, str], expected: list[tuple[str, str]]
+) -> None:
+    """On ROCm what ROCR_VISIBLE_DEVICES lets through is numbered from 0; it is left as it is."""
+    for name in ("CUDA", "HIP", "ROCR"):
+        monkeypatch.delenv(f"{name}_VISIBLE_DEVICES", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(f"{name}_VISIBLE_DEVICES", value)
+    told = facts(platform, devices=("9.0",) * 2)
+
+    assert [{f"{name}_VISIBLE_DEVICES": entry} for name, entry in expected] == [
+        isolation.environment(told, gpu) for gpu in range(2)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -186,8 +202,9 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(isolation, "probe", probe)
     monkeypatch.setattr(isolation, "measured", measured)
-    for name in ("CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "HF_HUB_OFFLINE",
-                 "TORCH_WARM_POOL", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"):  # fmt: skip
+    for name in ("CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES",
+                 "ROCR_VISIBLE_DEVICES", "HF_HUB_OFFLINE", "TORCH_WARM_POOL", "PYTHONDONTWRITEBYTECODE",
+                 "PYTHONPYCACHEPREFIX"):  # fmt: skip
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     return asked

@@ -19,6 +19,7 @@ CAUGHT = {
     ),
     "placement-map-ignored": (f"{SPLIT}placed", "cpu, disk was promised, and the map uses cpu: the model (2,797,568 bytes)"),
     "placement-gpu-unavailable": (f"{SPLIT}placed", "the library only logged: Device 99 is not available"),
+    "placement-no-room": (f"{SPLIT}placed", "assigned to the following devices due to insufficient memory: - cpu: "),
     "placement-border-truncated": (f"{SPLIT}same[left-padding]", "tokens differ from the whole model's, first row 0"),
     "placement-stale-row": (f"{SPLIT}same[decode]", "3 of 34 tokens differ from the whole model's, first row 0, position 31"),
     "placement-head-untied": (f"{SPLIT}placed", "tied tensors are 2 tensors, their bytes are held twice"),

@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 
 from fixtures.builders.bitsandbytes import quantization_config
-from fixtures.builders.placement import method_in
+from fixtures.builders.placement import PLANNERS, method_in
 from fixtures.checkpoints import materialize
-from fixtures.placement.asked import Asked, as_promised, asked_of, place_of
-from fixtures.placement.judgement import of_limits, of_log, of_map, of_residents, of_ties
+from fixtures.messages import collected
+from fixtures.placement.asked import Asked, Promise, asked_of, place_of
+from fixtures.placement.judgement import of_layers, of_limits, of_log, of_map, of_residents, of_ties
 from fixtures.placement.plan import (
     Skeleton,
     device_map,
     empty,
+    fewest,
     max_memory,
+    promise,
     promised_place,
     skeleton_of,
     split_blocks,
@@ -37,6 +40,7 @@ PLACED = [
     and not cell.configuration.refusals
 ]  # fmt: skip
 PLENTY = {0: 10**11, 1: 10**11, "cpu": 10**11}
+SDPA = [cell for cell in PLACED if cell.configuration.name == "device-map-auto-sdpa"]
 
 
 def quantizer(model: Any, method: Method | None) -> Any:
@@ -70,18 +74,56 @@ def bones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.mark.parametrize("cell", PLACED, ids=lambda cell: cell.id)
 def test_the_library_plans_what_the_configuration_promises(cell: Cell, bones: Any) -> None:
     """Over two GPUs that are not here, as transformers would before it loads a weight; nothing is torn or beyond its limit."""
-    from transformers.integrations.accelerate import _get_device_map
-
     model, quantizes, skeleton = bones(cell)
     asked = asked_of(cell.configuration)
     given, limits = device_map(asked, skeleton, "cuda"), max_memory(asked, skeleton, quantized=quantizes is not None)
-    map = given if isinstance(given, dict) else _get_device_map(model, given, dict(limits or PLENTY), quantizes)
+    map, said = planned(model, given, dict(limits or PLENTY), quantizes)
+    wanted = promise(asked, given, limits or {}, skeleton, 2)
+
+    assert [] == [
+        str(finding)
+        for finding in (
+            *of_log(said, wanted, "cuda"),
+            *of_map(map, skeleton, wanted, "cuda"),
+            *of_limits(planned_bytes(skeleton, map), limits or {}),
+        )
+    ]
+
+
+@pytest.mark.parametrize("cell", SDPA, ids=lambda cell: cell.model.name)
+@pytest.mark.parametrize("room", [{}, {0: 0.4, 1: 0.4, 2: 0.9}], ids=["auto", "max-memory"])
+def test_the_library_plans_what_is_promised_of_three_gpus(cell: Cell, room: dict[Any, float], bones: Any) -> None:
+    """And one of them that gets nothing is missed, where the library had to use it."""
+    model, _, skeleton = bones(cell)
+    asked = Asked(device_map="auto", uses=("gpus",), room=room)
+    limits = max_memory(asked, skeleton, quantized=False) or {}
+    map, _ = planned(model, "auto", limits or {**PLENTY, 2: 10**11})
+    wanted = promise(asked, "auto", limits, skeleton, 3)
+    without = {name: 1 if place == 2 else place for name, place in map.items()}
+    missed = [finding.code for finding in of_map(without, skeleton, wanted, "cuda")]
+
+    assert [] == list(of_map(map, skeleton, wanted, "cuda"))
+    assert [] == list(of_limits(planned_bytes(skeleton, map), limits))
+    assert (["other-places"] if room or cell.model.name == "llama-deep-tiny" else []) == missed
+
+
+def planned(model: Any, given: Any, limits: dict[Any, int], quantizes: Any = None) -> tuple[dict[str, Any], list[str]]:
+    """The map that the library makes, and what it logs of it but for GPUs that are not here."""
+    from transformers.integrations.accelerate import _get_device_map
+
+    if isinstance(given, dict):
+        return given, []
+    with collected(*PLANNERS) as said:
+        map = _get_device_map(model, given, limits, quantizes)
+    return map, [message for message in said if not message.startswith("Device ")]
+
+
+def planned_bytes(skeleton: Skeleton, map: dict[str, Any]) -> dict[Any, int]:
     held: dict[Any, int] = {}
     for name, size in skeleton.sizes.items():
         place = promised_place(name, map)
         held[place] = held.get(place, 0) + size
-
-    assert [] == [str(finding) for finding in (*of_map(map, skeleton, asked.uses, "cuda"), *of_limits(held, limits or {}))]
+    return held
 
 
 def test_alternating_blocks_cross_a_border_at_every_step(bones: Any) -> None:
@@ -103,6 +145,16 @@ def test_room_is_a_share_of_the_model_and_of_what_is_kept_for_the_largest_module
     asked = Asked(device_map="auto", uses=("gpus",), room={0: 0.5, 1: 0.5, "cpu": 0.5})
 
     assert {0: 500, 1: 200, "cpu": 500} == max_memory(asked, skeleton, quantized=False)
+    assert {0: 240, 1: 200} == max_memory(replace(asked, room={1: 0.5}, layers={0: 0.8}), skeleton, quantized=False)
+
+
+@pytest.mark.parametrize("cell", [cell for cell in PLACED if "too-large" in cell.configuration.name], ids=lambda cell: cell.id)
+def test_the_largest_layer_does_not_fit_where_it_is_said_not_to(cell: Cell, bones: Any) -> None:
+    _, quantizes, skeleton = bones(cell)
+    limits = max_memory(asked_of(cell.configuration), skeleton, quantized=quantizes is not None)
+
+    assert limits is not None
+    assert limits[0] < skeleton.largest < limits[1]
 
 
 # words
@@ -121,7 +173,29 @@ def test_room_is_a_share_of_the_model_and_of_what_is_kept_for_the_largest_module
     ],
 )  # fmt: skip
 def test_exactly_the_promised_places_are_used(uses: tuple[str, ...], found: set[Any], platform: str, expected: bool) -> None:
-    assert expected == as_promised(uses, found, platform)
+    assert expected == Promise(uses=uses).kept(found, platform)
+
+
+@pytest.mark.parametrize(
+    ("uses", "gpus", "found", "expected"),
+    [
+        (("gpus",), {0, 1, 2}, {0, 1, 2}, True), (("gpus",), {0, 1, 2}, {0, 1}, False), (("gpus",), {0, 1, 2}, {0, 2}, False),
+        (("gpus",), {0, 1}, {0, 1, 2}, False), (("gpus", "cpu"), {0, 1, 2}, {0, 1, 2, "cpu"}, True),
+        (("other-gpus",), {0, 1, 2}, {1, 2}, True), (("other-gpus",), {0, 1, 2}, {1}, False),
+        (("other-gpus",), {0, 1, 2}, {0, 1, 2}, False),
+    ],
+)  # fmt: skip
+def test_all_the_gpus_that_are_named_are_used(uses: tuple[str, ...], gpus: set[int], found: set[Any], expected: bool) -> None:
+    assert expected == Promise(uses=uses, gpus=frozenset(gpus)).kept(found, "cuda")
+
+
+def test_as_many_gpus_are_promised_as_the_library_must_take() -> None:
+    """Six equal layers: each of three GPUs holds two of them and 5/4 of one; of twelve four hold them all."""
+    layers = tuple(f"layers.{index}" for index in range(6))
+    skeleton = Skeleton(sizes={f"{name}.w": 100 for name in layers}, ties=(), blocks=layers, modules=layers)
+
+    assert [2, 3, 4] == [fewest(skeleton, gpus) for gpus in (2, 3, 12)]
+    assert [True, False] == [Promise(uses=("gpus",), fewest=3).kept(found, "cuda") for found in ({0, 1, 2}, {0, 1})]
 
 
 @pytest.mark.parametrize(("name", "expected"), [("cuda:1", 1), ("0", 0), (2, 2), ("cuda", 0), ("cpu", "cpu"), ("disk", "disk")])
@@ -155,6 +229,7 @@ BONES = Skeleton(
     sizes={"embed.weight": 10, "layers.0.w": 100, "layers.1.w": 100, "head.weight": 10}, ties=(),
     blocks=("layers.0", "layers.1"), modules=("embed", "layers.0", "layers.1", "head"),
 )  # fmt: skip
+GPUS = Promise(uses=("gpus",))
 HALVES = {"embed": 0, "layers.0": 0, "layers.1": 1, "head": 1}
 
 
@@ -163,7 +238,7 @@ def resident(name: str, place: Any, storage: int = 0, **changes: Any) -> Residen
 
 
 def test_a_spilled_layer_is_named_with_its_size() -> None:
-    (finding,) = of_map(HALVES | {"layers.1": "cpu"}, BONES, ("gpus",), "cuda")
+    (finding,) = of_map(HALVES | {"layers.1": "cpu"}, BONES, GPUS, "cuda")
 
     assert "spilled" == finding.code
     assert "cpu: layers.1 (100 bytes), 100 bytes in all" in str(finding)
@@ -173,7 +248,7 @@ def test_a_block_on_two_devices_is_found() -> None:
     torn = {"embed": 0, "layers.0": 0, "layers.1.attention": 0, "layers.1.mlp": 1, "head": 1}
 
     assert (["layers.1"], ["torn-block"]) == (
-        split_blocks(torn, BONES.blocks), [finding.code for finding in of_map(torn, BONES, ("gpus",), "cuda")]
+        split_blocks(torn, BONES.blocks), [finding.code for finding in of_map(torn, BONES, GPUS, "cuda")]
     )  # fmt: skip
 
 
@@ -185,6 +260,22 @@ def test_a_tensor_elsewhere_than_the_map_says_is_found(place: Any, words: str) -
     (finding,) = of_residents([resident("embed.weight", 0), resident("layers.0.w", place)], HALVES)
 
     assert words in str(finding)
+
+
+def test_a_layer_lies_whole_where_it_fits() -> None:
+    """Half a layer on another GPU, and a layer on one that has less room than it takes, are found."""
+    half = [
+        resident("layers.0.w", 0, bytes=50),
+        resident("layers.0.v", 1, bytes=50),
+        resident("layers.0.rotary", 0, buffer=True),
+    ]
+    whole = [resident("layers.1.w", 1, bytes=100), resident("layers.1.rotary", 0, buffer=True), resident("embed.weight", 0)]
+
+    assert [] == list(of_layers(whole, BONES, {0: 99, 1: 100}))
+    assert ["layers.1 (100 bytes) lies on gpu-1, max_memory allows 99"] == list(map(str, of_layers(whole, BONES, {1: 99})))
+    assert ["layers.0 (100 bytes) does not lie in one place: 50 bytes on gpu-0, 50 bytes on gpu-1"] == list(
+        map(str, of_layers(half, BONES, {}))
+    )
 
 
 def test_buffers_of_what_is_offloaded_stay_where_it_is_computed() -> None:
@@ -215,24 +306,39 @@ def test_a_tied_tensor_is_one_on_each_device(head: Resident, expected: list[str]
 
 
 @pytest.mark.parametrize(
-    ("said", "used", "expected"),
+    ("said", "expected"),
     [
-        ("Device 5 is not available, available devices are [0, 1]", {0, 1}, ["unavailable-gpu"]),
-        ("Device 1 seems unavailable, Proceeding to check subsequent devices.", {0}, ["unavailable-gpu"]),
-        ("Tied parameters are on different devices: {'a': 0, 'b': 1}. ", {0, 1}, ["tied-apart"]),
-        ("Some parameters are on the meta device because they were offloaded to the cpu.", {0, "cpu"}, []),
-        (
-            "Based on the current allocation process, no modules could be assigned to the following devices due to "
-            "insufficient memory:\n  - 1: 100 bytes required\nThese minimum requirements", {0, 1}, ["too-little-memory"],
-        ),
-        (
-            "Based on the current allocation process, no modules could be assigned to the following devices due to "
-            "insufficient memory:\n  - 0: 100 bytes required\nThese minimum requirements", {1}, [],
-        ),
+        ("Device 5 is not available, available devices are [0, 1]", ["unavailable-gpu"]),
+        ("Device 1 seems unavailable, Proceeding to check subsequent devices.", ["unavailable-gpu"]),
+        ("Tied parameters are on different devices: {'a': 0, 'b': 1}. ", ["tied-apart"]),
+        ("Some parameters are on the meta device because they were offloaded to the cpu.", []),
+    ],
+)
+def test_what_the_library_only_logs_is_a_finding(said: str, expected: list[str]) -> None:
+    assert expected == [finding.code for finding in of_log([said], GPUS, "cuda")]
+
+
+@pytest.mark.parametrize(
+    ("passed_over", "promised", "platform", "expected"),
+    [
+        (1, Promise(uses=("gpus",)), "cuda", True), (2, Promise(uses=("gpus",), gpus=frozenset({0, 1, 2})), "cuda", True),
+        (2, Promise(uses=("gpus",), gpus=frozenset({0, 1})), "cuda", False), (0, Promise(uses=("other-gpus",)), "cuda", False),
+        (1, Promise(uses=("other-gpus",)), "cuda", True), (0, Promise(uses=("gpu", "cpu")), "cuda", True),
+        ("cpu", Promise(uses=("gpu", "cpu")), "cuda", True), ("cpu", Promise(uses=("gpus",)), "cuda", False),
+        ("cpu", Promise(uses=("device",)), "cpu", True), (0, Promise(uses=("device",)), "cuda", True),
     ],
 )  # fmt: skip
-def test_what_the_library_only_logs_is_a_finding(said: str, used: set[Any], expected: list[str]) -> None:
-    assert expected == [finding.code for finding in of_log([said], used)]
+def test_a_promised_place_that_is_passed_over_for_want_of_memory_is_a_finding(
+    passed_over: object, promised: Promise, platform: str, expected: bool
+) -> None:
+    """The library names places that it gave nothing, so that its map never holds them."""
+    said = (
+        "Based on the current allocation process, no modules could be assigned to the following devices due to insufficient "
+        f"memory:\n  - {passed_over}: 100 bytes required\nThese minimum requirements"
+    )
+    found = [finding.code for finding in of_log([said], promised, platform)]
+
+    assert (["too-little-memory"] if expected else []) == found
 
 
 def test_a_family_is_asked_of_models_that_are_made_for_it() -> None:

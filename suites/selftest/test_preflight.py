@@ -240,23 +240,35 @@ def test_the_platform_is_known_before_torch_is(
 
 
 @pytest.mark.parametrize(
-    ("expected", "given", "told", "entries"),
+    ("expected", "variables", "told", "entries"),
     [
-        ("cpu", None, None, []),
-        ("cuda", "3,5", Told(rows=(row(),)), ["3", "5"]),
-        ("cuda", None, Told(rows=(row("0"), row("1"))), ["0", "1"]),
-        ("cuda", None, None, ["0"]),
+        ("cpu", {}, None, []),
+        ("cuda", {"CUDA": "3,5"}, Told(rows=(row(),)), [("CUDA", "3"), ("CUDA", "5")]),
+        ("cuda", {}, Told(rows=(row("0"), row("1"))), [("CUDA", "0"), ("CUDA", "1")]),
+        ("cuda", {}, None, [("CUDA", "0"), ("CUDA", "1"), ("CUDA", "2")]),
+        ("cuda", {"CUDA": ""}, None, []),
+        ("cuda", {"ROCR": "0", "HIP": "0"}, None, [("CUDA", "0"), ("CUDA", "1"), ("CUDA", "2")]),
+        ("rocm", {}, None, [("HIP", "0"), ("HIP", "1"), ("HIP", "2")]),
+        ("rocm", {"HIP": "2"}, None, [("HIP", "2")]),
+        ("rocm", {"CUDA": "1,2"}, None, [("CUDA", "1"), ("CUDA", "2")]),
+        ("rocm", {"HIP": "2,0", "CUDA": "1"}, None, [("HIP", "2"), ("HIP", "0")]),
+        ("rocm", {"ROCR": "6,7"}, None, [("HIP", "0"), ("HIP", "1")]),
+        ("rocm", {"ROCR": "GPU-4b2c1a9f,7", "HIP": "1"}, None, [("HIP", "1")]),
+        ("rocm", {"ROCR": "5,6,7", "CUDA": "2,1"}, None, [("CUDA", "2"), ("CUDA", "1")]),
+        ("rocm", {"ROCR": "6,7", "HIP": "1,2,0"}, None, [("HIP", "1")]),  # HIP stops at the first that is not there
+        ("rocm", {"ROCR": ""}, None, []),
     ],
-)
+)  # fmt: skip
 def test_each_visible_gpu_gets_a_process(
-    monkeypatch: pytest.MonkeyPatch, expected: str, given: str | None, told: Told | None, entries: list[str]
+    monkeypatch: pytest.MonkeyPatch, expected: str, variables: dict[str, str], told: Told | None, entries: list[tuple[str, str]]
 ) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(platform, "count_of_the_host", lambda name: 0)
-    if given is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    monkeypatch.setattr(platform, "count_of_the_host", lambda name: 3)
+    for name in ("CUDA", "HIP", "ROCR"):
+        monkeypatch.delenv(f"{name}_VISIBLE_DEVICES", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(f"{name}_VISIBLE_DEVICES", value)
 
-    assert [("CUDA_VISIBLE_DEVICES", entry) for entry in entries] == list(preflight.entries(expected, told))
+    assert [(f"{name}_VISIBLE_DEVICES", entry) for name, entry in entries] == list(preflight.entries(expected, told))
 
 
 # what comes of it

@@ -94,3 +94,14 @@ def test_two_workers_were_as_much_faster_as_readme_says_and_found_the_same(tmp_p
     assert {name: (each.outcome, each.errors) for name, each in one.records.items()} == {
         name: (each.outcome, each.errors) for name, each in two.records.items()
     }
+
+
+def test_readme_counts_the_peaks_in_which_two_workers_differed(tmp_path: Path) -> None:
+    folder = unpacked("h200-scaling", tmp_path)
+    one, two = (
+        {name: each.memory.get("peak") for name, each in read_run(folder / run).records.items()}
+        for run in ("one-worker", "two-workers")
+    )
+    other = [name for name, peak in one.items() if peak != two[name]]
+
+    assert f"Peaks of memory of {len(other)} checks were not" in " ".join(README)
