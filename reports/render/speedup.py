@@ -25,6 +25,7 @@ HEAD: Final = ("model", "workload", "configuration", "time", "waited", "tokens a
 # Counts for each token, as they are recorded, in the order of the table.
 COUNTED: Final = ("launches", "synchronizations")
 DEVICE: Final = "time"
+KERNELS: Final = "kernels"
 WAITED: Final = "waited"
 
 
@@ -33,7 +34,7 @@ class Point:
     """One configuration on one workload: the first figure's medians, and how many times faster than eager attention.
 
     ``of`` says of which time: that of the device, or where it has gaps in one of the two, because a call of it waits for the
-    device, the time that the host waited for both.
+    device, that of the kernels of both, or where these were not traced the time that the host waited for both.
     """
 
     record: Record
@@ -51,8 +52,8 @@ def points(run: Run) -> list[Point]:
         UserError: scipy is not installed.
     """
     found = [(record, figure) for record in run.records.values() if (figure := _first(record)) is not None]
-    eager = {_asked(record): figure for record, figure in found if record.configuration == EAGER}
-    return [_point(record, figure, eager.get(_asked(record))) for record, figure in found]
+    eager = {_asked(record): (record, figure) for record, figure in found if record.configuration == EAGER}
+    return [_point(record, figure, *eager.get(_asked(record), (record, None))) for record, figure in found]
 
 
 def table(run: Run) -> str:
@@ -152,11 +153,28 @@ def _asked(record: Record) -> tuple[str, str, str]:
     return record.model, record.dtype, record.subject
 
 
-def _point(record: Record, figure: timing.Figure, eager: timing.Figure | None) -> Point:
+def _kernels(record: Record, figure: timing.Figure) -> tuple[float, ...]:
+    kept = timing.of(record)
+    traced = kept.figures.get(f"{figure.name}_kernels") if kept else None
+    return traced.medians if traced else ()
+
+
+def _compared(
+    slow: tuple[Record, timing.Figure], fast: tuple[Record, timing.Figure]
+) -> tuple[str, tuple[float, ...], tuple[float, ...]]:
+    """Of which time both are compared, and theirs."""
+    if not (slow[1].held and fast[1].held):
+        if (traced := _kernels(*slow)) and (of_both := _kernels(*fast)):
+            return KERNELS, traced, of_both
+        if slow[1].waited and fast[1].waited:
+            return WAITED, slow[1].waited, fast[1].waited
+    return DEVICE, slow[1].medians, fast[1].medians
+
+
+def _point(record: Record, figure: timing.Figure, beside: Record, eager: timing.Figure | None) -> Point:
     if eager is None:
         return Point(record=record, figure=figure)
-    of = WAITED if not (eager.held and figure.held) and eager.waited and figure.waited else DEVICE
-    slow, fast = (each.waited if of == WAITED else each.medians for each in (eager, figure))
+    of, slow, fast = _compared((beside, eager), (record, figure))
     if min(len(slow), len(fast)) < 2:
         speedup = statistics.median(slow) / statistics.median(fast)
         return Point(record=record, figure=figure, of=of, speedup=speedup)

@@ -108,17 +108,25 @@ def test_launches_and_waits_for_each_token_are_told(tmp_path: Path) -> None:
     assert "| - | 5 | 12.5 | 0.25 | - | - |" in speedup.table(read_run(written(tmp_path / "a", counted)))
 
 
-def test_where_the_device_s_time_has_gaps_in_it_speed_up_is_of_what_the_host_waits_for(tmp_path: Path) -> None:
-    def told(factor: float, held: int, waited: float) -> Record:
+@pytest.mark.parametrize(
+    ("held", "kernels", "expected"),
+    [(0, None, ("waited", 1.5)), (0, 4.0, ("kernels", 4.0)), (9, 4.0, ("time", 0.5))],
+    ids=["the host's wait", "kernels where they were traced", "the device's where it was held"],
+)
+def test_speed_up_is_of_a_time_without_gaps(
+    held: int, kernels: float | None, expected: tuple[str, float], tmp_path: Path
+) -> None:
+    def told(factor: float, held: int, waited: float, traced: float) -> Record:
         each = entry(scaled(factor))
         for process in each["processes"]:
             process |= {"held": held, "waited": [waited, waited, 9.0]}
-        return record({"prefill": each}, check="padded-4x128")
+        figures = {"prefill": each} | ({"prefill_kernels": entry(scaled(traced), "kernel")} if kernels else {})
+        return record(figures, check="padded-4x128")
 
-    slow = replace(told(0.5, held=9, waited=0.03), id="eager", configuration="eager")
-    point = speedup.points(read_run(written(tmp_path / "a", slow, told(1.0, held=0, waited=0.02))))[1]
+    slow = replace(told(0.5, 9, 0.03, kernels or 0.0), id="eager", configuration="eager")
+    point = speedup.points(read_run(written(tmp_path / "a", slow, told(1.0, held, 0.02, 1.0))))[1]
 
-    assert ("waited", pytest.approx(1.5)) == (point.of, point.speedup)
+    assert (expected[0], pytest.approx(expected[1])) == (point.of, point.speedup)
 
 
 def test_speed_up_is_drawn_and_a_run_without_any_is_told(tmp_path: Path) -> None:
