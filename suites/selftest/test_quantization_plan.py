@@ -12,9 +12,9 @@ import pytest
 from fixtures.builders import bitsandbytes
 from fixtures.expectations import applies, expected
 from fixtures.selection import Plan, plan
-from matrix.cell import COMPUTE_DTYPE, LINEAR_CALLS, PLATFORMS, RELOADS, TRAINED, Check
+from matrix.cell import COMPUTE_DTYPE, LINEAR_CALLS, ONE_ROW, PLATFORMS, RELOADS, TRAINED, Check
 from matrix.errors import UserError
-from matrix.expand import cells, checks
+from matrix.expand import cells, checks, promised
 from matrix.expectation import Expectation
 from matrix.load import load_matrix
 from reports.record import Outcome
@@ -38,6 +38,7 @@ def ids(platform: str = "cpu", tier: str = "full") -> set[str]:
         ("cpu", "bnb-int8/mixtral-tiny/bf16/cpu::footprint"),
         ("cpu", "bnb-nf4/distilbert-tiny/fp32/cpu::weights"),
         ("cpu", "bnb-nf4-double-quant/gpt2-tiny/bf16/cpu::layers[decode]"),
+        ("cpu", "bnb-nf4/gpt2-tiny/bf16/cpu::layers[decode-one-row]"),
         ("cuda", "bnb-fp4/falcon-tiny/fp16/cuda::correct[left-padding]"),
         ("cuda", "bnb-int8-threshold-0/llama-trained/bf16/cuda::quality"),
         ("rocm", "bnb-nf4-prequantized/llama-tiny/bf16/rocm::reloads[saved-again]"),
@@ -78,6 +79,30 @@ def test_linear_calls_are_those_that_the_layer_can_be_asked(load: str, expected:
     planned = checks(matrix(named, models={"bnb-linear-call": called}), "cpu", "quick")
 
     assert list(expected) == [check.subject for check in planned]
+
+
+def test_one_row_is_asked_of_quantized_layers_that_decode_alone() -> None:
+    """A kernel of its own for one row is what they have and attention has not."""
+    every = [check for check in checks(MATRIX, "cuda", "full") if check.kind in ("layers", "dispatch")]
+    one, two = (
+        {
+            (check.cell.id, check.kind)
+            for check in every
+            if check.subject == phase and check.cell.configuration.suite == "quantization"
+        }
+        for phase in (ONE_ROW, "decode")
+    )
+
+    assert one == two
+    assert {"quantization"} == {check.cell.configuration.suite for check in every if check.subject == ONE_ROW}
+
+
+@pytest.mark.parametrize("phase", ["decode", ONE_ROW])
+@pytest.mark.parametrize("name", ["bnb-nf4", "bnb-fp4-double-quant"])
+def test_decoding_is_promised_fused_kernels_however_many_rows_there_are(name: str, phase: str) -> None:
+    (cell, *_) = (each for each in cells(MATRIX, "cuda", "full") if each.configuration.name == name)
+
+    assert ("bnb-4bit-fused",) == promised(cell, phase)
 
 
 def test_a_prequantized_cell_is_asked_all_that_loading_again_can_break() -> None:
