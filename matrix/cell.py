@@ -26,7 +26,9 @@ PHASES: Final = ("prefill", "padded-prefill", "decode", ONE_ROW)
 INVARIANTS: Final = ("causal", "padded", "batched", "packed", "cached", "chunked", "greedy")
 # What direct calls of a linear layer of bitsandbytes are about; fixtures/quantization/calls.py draws them.
 LINEAR_CALLS: Final = (
-    "one-row", "many-rows", "changing-rows", "outliers", "not-contiguous", "odd-inputs", "odd-outputs", "zeros",
+    "one-row", "many-rows", "changing-rows", "outliers", "not-contiguous-transposed", "not-contiguous-every-second-row",
+    "not-contiguous-every-second-feature", "not-contiguous-one-row-repeated", "not-contiguous-batch-transposed", "odd-inputs",
+    "odd-outputs", "zeros",
 )  # fmt: skip
 # What copies between devices are about; fixtures/placement/copies.py makes them.
 COPIES: Final = ("direct", "staged", "not-contiguous", "under-load", "streams")

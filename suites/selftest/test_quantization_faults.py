@@ -94,6 +94,23 @@ def test_fault_in_quantized_layers_is_found(fault: str, cells: str, found: dict[
     assert {} == {check: said for check, words in found.items() if words not in (said := broken.run.records[check].message)}
 
 
+CAST_AS_THEY_LIE = {"transposed", "batch-transposed"}  # what fills its memory
+VIEWS = {"every-second-row", "every-second-feature", "one-row-repeated", *CAST_AS_THEY_LIE}
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [("bf16", CAST_AS_THEY_LIE), ("fp16", VIEWS)])
+def test_each_layout_is_found_for_itself(dtype: str, expected: set[str], tmp_path: Path) -> None:
+    """As on a GPU: int8 casts to fp16, and a cast copies what does not fill its memory, which is right then."""
+    chosen, suite = f"bnb-int8 and bnb-linear-call and {dtype}", ROOT / "suites" / "quantization" / "test_linear_call.py"
+    broken = validate(
+        tmp_path, "--tier=full", "--cells", chosen, "-k", "not-contiguous", "--inject", "bnb-views-read-in-order", str(suite)
+    )
+    cell = f"bnb-int8/bnb-linear-call/{dtype}/cpu::calls"
+
+    assert {f"{cell}[not-contiguous-{layout}]" for layout in expected} == broken.ended("failed")
+    assert {f"{cell}[not-contiguous-{layout}]" for layout in VIEWS - expected} <= broken.ended("passed")
+
+
 def dispatched(folder: Path, processor: str, cells: str, *arguments: str) -> Nested:
     """The checks of what executed, on a kind of processor."""
     emulated = ("-p", "suites.selftest.emulated.processor", f"--processor={processor}")
@@ -136,5 +153,6 @@ def test_a_native_library_that_cannot_be_loaded_is_an_import_that_failed(tmp_pat
 
 def test_every_fault_of_quantization_is_tried() -> None:
     assert {name for name in FAULTS if name.startswith("bnb-")} == {
-        *(fault for fault, *_ in CAUGHT), *(fault for _, fault, _, _ in BY_PROCESSOR), "bnb-library-broken"
+        *(fault for fault, *_ in CAUGHT), *(fault for _, fault, _, _ in BY_PROCESSOR), "bnb-library-broken",
+        "bnb-views-read-in-order",
     }  # fmt: skip

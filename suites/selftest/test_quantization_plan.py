@@ -8,11 +8,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
+from fixtures import transformers_api
 from fixtures.builders import bitsandbytes
 from fixtures.expectations import applies, expected
+from fixtures.quantization.call_tensors import laid_out
+from fixtures.quantization.calls import LAYOUTS
 from fixtures.selection import Plan, plan
-from matrix.cell import COMPUTE_DTYPE, LINEAR_CALLS, ONE_ROW, PLATFORMS, RELOADS, TRAINED, Check
+from matrix.cell import COMPUTE_DTYPE, DTYPES, LINEAR_CALLS, ONE_ROW, PLATFORMS, RELOADS, TRAINED, Check
 from matrix.errors import UserError
 from matrix.expand import cells, checks, promised
 from matrix.expectation import Expectation
@@ -154,6 +158,28 @@ def test_a_known_failure_of_a_processor_is_none_of_another(processor: tuple[str,
     assert expected == applies(known(processor=processor), facts(details={"processor_features": has}))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("cells_", "platform", "dense_rows"), [("bnb-int8", "cuda", True), ("bnb-nf4", "cpu", False)])
+def test_known_failures_of_layouts_are_those_that_are_still_views_in_the_dtype_of_the_kernel(
+    cells_: str, platform: str, dense_rows: bool, dtype: str
+) -> None:
+    """int8's kernel of CUDA is handed fp16 and reads memory in order; the fused one of the CPU is handed bf16 and steps over
+    rows as it should. What has another dtype is cast, which copies it unless it fills its memory.
+    """
+    kernel = torch.float16 if platform == "cuda" else torch.bfloat16
+    read_wrongly = set()
+    for layout in LAYOUTS:
+        states = laid_out(torch.zeros(5, 64, dtype=transformers_api.torch_dtype(dtype)), layout)
+        row, feature = states.reshape(-1, 64).to(kernel).stride()
+        if feature != 1 or (dense_rows and row != 64):
+            read_wrongly.add(f"not-contiguous-{layout}")
+    asked = [check for check in checks(MATRIX, platform, "full")
+             if check.cell.id == f"{cells_}/bnb-linear-call/{dtype}/{platform}" and "contiguous" in check.subject]  # fmt: skip
+
+    assert 5 == len(asked)
+    assert read_wrongly == {check.subject for check in asked if any(entry.covers(check) for entry in MATRIX.expectations)}
+
+
 # the release
 
 
@@ -240,8 +266,6 @@ def test_a_process_that_sees_several_gpus_loads_on_the_first_alone(
     monkeypatch: pytest.MonkeyPatch, gpus: int, expected: dict[str, Any]
 ) -> None:
     """device_map="auto" spreads a model over all of them, and what is recorded of the cell would not be of one GPU."""
-    import torch
-
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (7, 9))
     given: dict[str, Any] = {}
