@@ -34,6 +34,9 @@ CAUGHT: tuple[tuple[str, str, dict[str, str]], ...] = (
             "1 of 14 linear layers were left in full precision: model.layers.0.self_attn.o_proj",
         "bnb-nf4/llama-tiny/bf16/cpu::footprint": "its format implies",
     }),
+    ("bnb-storage-ignored", "bnb-nf4-storage-bf16 and llama-tiny", {
+        "bnb-nf4-storage-bf16/llama-tiny/bf16/cpu::builds": "14 layers are stored as U8, BF16 was asked for",
+    }),
     ("bnb-fp4-table-for-nf4", "bnb-nf4 and llama-trained", {
         "bnb-nf4/llama-trained/bf16/cpu::quality": "nats against fp32",
         "bnb-nf4/llama-trained/bf16/cpu::weights": "the table that is stored is not that of nf4",
@@ -87,7 +90,7 @@ SLOW = ("bnb-outliers-kept",)
     [pytest.param(*case, id=f"{case[0]} in {case[1]}", marks=[pytest.mark.slow] * (case[0] in SLOW)) for case in CAUGHT],
 )
 def test_fault_in_quantized_layers_is_found(fault: str, cells: str, found: dict[str, str], tmp_path: Path) -> None:
-    broken = nested(tmp_path, cells, "--inject", fault)
+    broken = nested(tmp_path, cells, "--tier=full", "--inject", fault)
 
     assert broken.run is not None, broken.output
     assert (1, set()) == (broken.exit_code, set(found) - broken.ended("failed"))
