@@ -72,6 +72,22 @@ def test_quality_is_measured_on_the_trained_model_alone() -> None:
     assert {TRAINED} == {entry.architecture for entry in measured}
 
 
+def test_size_and_quality_are_measured_of_every_configuration_of_models() -> None:
+    """Every line of the table is whole."""
+    planned = [check for check in checks(MATRIX, "cuda", "full") if check.cell.configuration.suite == "quantization"]
+    named = {check.cell.configuration.name for check in planned if check.kind == "correct"}
+    whole = {
+        check.cell.configuration.name for check in planned
+        if check.kind == "quality" and any(
+            other.kind == "footprint" and other.cell.model.name == "llama-tiny"
+            and other.cell.configuration.name == check.cell.configuration.name
+            for other in planned
+        )
+    }  # fmt: skip
+
+    assert named == whole
+
+
 def test_random_rows_are_not_asked_of_the_trained_model() -> None:
     assert not [name for name in ids() if "llama-trained" in name and "::correct" in name]
 
