@@ -21,11 +21,14 @@ PADDINGS: Final = ("none", "left", "right")
 SCHEDULES: Final = ("prefill", "alone", "packed", "packed-lengths", "decode", "chunked", "generate", "load")
 TIMED: Final = ("prefill", "alone", "decode", "generate", "load")  # the schedules whose latency can be taken
 CACHES: Final = ("none", "dynamic", "static")
-PHASES: Final = ("prefill", "padded-prefill", "decode")
+ONE_ROW: Final = "decode-one-row"  # asked of quantized layers alone: one row has kernels of its own there
+PHASES: Final = ("prefill", "padded-prefill", "decode", ONE_ROW)
 INVARIANTS: Final = ("causal", "padded", "batched", "packed", "cached", "chunked", "greedy")
 # What direct calls of a linear layer of bitsandbytes are about; fixtures/quantization/calls.py draws them.
 LINEAR_CALLS: Final = (
-    "one-row", "many-rows", "changing-rows", "outliers", "not-contiguous", "odd-inputs", "odd-outputs", "zeros",
+    "one-row", "many-rows", "changing-rows", "outliers", "not-contiguous-transposed", "not-contiguous-every-second-row",
+    "not-contiguous-every-second-feature", "not-contiguous-one-row-repeated", "not-contiguous-batch-transposed", "odd-inputs",
+    "odd-outputs", "zeros",
 )  # fmt: skip
 # What copies between devices are about; fixtures/placement/copies.py makes them.
 COPIES: Final = ("direct", "staged", "not-contiguous", "under-load", "streams", "all-reduce")

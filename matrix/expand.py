@@ -11,6 +11,7 @@ from matrix.cell import (
     CALLS,
     COMPUTE_DTYPE,
     LATENCY,
+    ONE_ROW,
     PHASES,
     PIPELINES,
     RELOADS,
@@ -31,6 +32,7 @@ from matrix.errors import UserError
 from matrix.expression import globs, matches, parse
 from matrix.load import Matrix
 
+QUANTIZATION: Final = "quantization"  # the suite whose layers have kernels for one row
 ADVICE: Final = "run `python -m matrix list` for all of them"
 
 
@@ -193,7 +195,9 @@ def _masks_alone(cell: Cell, workload: Workload) -> frozenset[bool]:
 
 def _each_phase(cell: Cell, kind: str, workloads: list[Workload]) -> Iterator[Check]:
     for phase in PHASES:
-        if phase == "decode" and cell.model.task != "causal-lm":
+        if phase in ("decode", ONE_ROW) and cell.model.task != "causal-lm":
+            continue
+        if phase == ONE_ROW and cell.configuration.suite != QUANTIZATION:
             continue
         if not refusal_of(cell, "run", masks=masks_of(phase), phase=phase):
             yield Check(cell=cell, kind=kind, subject=phase)

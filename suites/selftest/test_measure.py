@@ -60,6 +60,18 @@ def test_an_exception_becomes_an_outcome_a_reason_and_one_sentence(
     assert expected == outcome_of(raised)
 
 
+def test_an_exception_without_words_says_who_raised_it() -> None:
+    """A known failure of one is no other's then."""
+
+    def reverse_op() -> None:
+        raise NotImplementedError
+
+    with pytest.raises(NotImplementedError) as raised:
+        reverse_op()
+
+    assert ("refused", "NotImplementedError", f"NotImplementedError of reverse_op in {__name__}") == outcome_of(raised.value)
+
+
 def test_a_sentence_is_cut_short() -> None:
     _, _, sentence = outcome_of(RuntimeError("x" * 10_000))
 

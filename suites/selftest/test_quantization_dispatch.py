@@ -13,7 +13,7 @@ from fixtures.dispatch import Kernel, Operator, Trace, evidence
 from fixtures.findings import Finding
 from fixtures.options import ROOT
 from fixtures.quantization import native
-from fixtures.quantization.dispatch import _families, plain_products
+from fixtures.quantization.dispatch import _families, decoding, plain_products
 from fixtures.quantization.method import method_of
 from matrix.errors import UserError
 from matrix.kernels import load_kernels
@@ -88,6 +88,20 @@ def test_a_product_of_int8_codes_in_full_precision_is_counted() -> None:
     )  # fmt: skip
 
     assert 1 == plain_products(Trace(platform="cpu", operators=operators))
+
+
+@pytest.mark.parametrize(
+    ("platform", "has_fused", "expected"),
+    [
+        ("cpu", True, ("bnb-4bit-fused",)), ("cpu", False, ("bnb-4bit-dequantize",)),
+    ],
+)  # fmt: skip
+def test_one_row_on_the_cpu_is_decoded_whole_until_there_is_a_fused_kernel(
+    platform: str, has_fused: bool, expected: tuple[str, ...]
+) -> None:
+    seen = evidence(decoding(traced("bitsandbytes::gemv_4bit", platform=platform), has_fused), TABLE, platform)
+
+    assert (expected, ()) == (seen.families, seen.unclaimed)
 
 
 @pytest.mark.parametrize(

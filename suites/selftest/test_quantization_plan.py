@@ -8,13 +8,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
+from fixtures import transformers_api
 from fixtures.builders import bitsandbytes
 from fixtures.expectations import applies, expected
+from fixtures.quantization.call_tensors import laid_out
+from fixtures.quantization.calls import LAYOUTS
 from fixtures.selection import Plan, plan
-from matrix.cell import COMPUTE_DTYPE, LINEAR_CALLS, PLATFORMS, RELOADS, TRAINED, Check
+from matrix.cell import COMPUTE_DTYPE, DTYPES, LINEAR_CALLS, ONE_ROW, PLATFORMS, RELOADS, TRAINED, Check
 from matrix.errors import UserError
-from matrix.expand import cells, checks
+from matrix.expand import cells, checks, promised
 from matrix.expectation import Expectation
 from matrix.load import load_matrix
 from reports.record import Outcome
@@ -38,6 +42,7 @@ def ids(platform: str = "cpu", tier: str = "full") -> set[str]:
         ("cpu", "bnb-int8/mixtral-tiny/bf16/cpu::footprint"),
         ("cpu", "bnb-nf4/distilbert-tiny/fp32/cpu::weights"),
         ("cpu", "bnb-nf4-double-quant/gpt2-tiny/bf16/cpu::layers[decode]"),
+        ("cpu", "bnb-nf4/gpt2-tiny/bf16/cpu::layers[decode-one-row]"),
         ("cuda", "bnb-fp4/falcon-tiny/fp16/cuda::correct[left-padding]"),
         ("cuda", "bnb-int8-threshold-0/llama-trained/bf16/cuda::quality"),
         ("rocm", "bnb-nf4-prequantized/llama-tiny/bf16/rocm::reloads[saved-again]"),
@@ -67,6 +72,22 @@ def test_quality_is_measured_on_the_trained_model_alone() -> None:
     assert {TRAINED} == {entry.architecture for entry in measured}
 
 
+def test_size_and_quality_are_measured_of_every_configuration_of_models() -> None:
+    """Every line of the table is whole."""
+    planned = [check for check in checks(MATRIX, "cuda", "full") if check.cell.configuration.suite == "quantization"]
+    named = {check.cell.configuration.name for check in planned if check.kind == "correct"}
+    whole = {
+        check.cell.configuration.name for check in planned
+        if check.kind == "quality" and any(
+            other.kind == "footprint" and other.cell.model.name == "llama-tiny"
+            and other.cell.configuration.name == check.cell.configuration.name
+            for other in planned
+        )
+    }  # fmt: skip
+
+    assert named == whole
+
+
 def test_random_rows_are_not_asked_of_the_trained_model() -> None:
     assert not [name for name in ids() if "llama-trained" in name and "::correct" in name]
 
@@ -78,6 +99,30 @@ def test_linear_calls_are_those_that_the_layer_can_be_asked(load: str, expected:
     planned = checks(matrix(named, models={"bnb-linear-call": called}), "cpu", "quick")
 
     assert list(expected) == [check.subject for check in planned]
+
+
+def test_one_row_is_asked_of_quantized_layers_that_decode_alone() -> None:
+    """A kernel of its own for one row is what they have and attention has not."""
+    every = [check for check in checks(MATRIX, "cuda", "full") if check.kind in ("layers", "dispatch")]
+    one, two = (
+        {
+            (check.cell.id, check.kind)
+            for check in every
+            if check.subject == phase and check.cell.configuration.suite == "quantization"
+        }
+        for phase in (ONE_ROW, "decode")
+    )
+
+    assert one == two
+    assert {"quantization"} == {check.cell.configuration.suite for check in every if check.subject == ONE_ROW}
+
+
+@pytest.mark.parametrize("phase", ["decode", ONE_ROW])
+@pytest.mark.parametrize("name", ["bnb-nf4", "bnb-fp4-double-quant"])
+def test_decoding_is_promised_fused_kernels_however_many_rows_there_are(name: str, phase: str) -> None:
+    (cell, *_) = (each for each in cells(MATRIX, "cuda", "full") if each.configuration.name == name)
+
+    assert ("bnb-4bit-fused",) == promised(cell, phase)
 
 
 def test_a_prequantized_cell_is_asked_all_that_loading_again_can_break() -> None:
@@ -127,6 +172,28 @@ def known(**changes: Any) -> Expectation:
 )
 def test_a_known_failure_of_a_processor_is_none_of_another(processor: tuple[str, ...], has: list[str], expected: bool) -> None:
     assert expected == applies(known(processor=processor), facts(details={"processor_features": has}))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("cells_", "platform", "dense_rows"), [("bnb-int8", "cuda", True), ("bnb-nf4", "cpu", False)])
+def test_known_failures_of_layouts_are_those_that_are_still_views_in_the_dtype_of_the_kernel(
+    cells_: str, platform: str, dense_rows: bool, dtype: str
+) -> None:
+    """int8's kernel of CUDA is handed fp16 and reads memory in order; the fused one of the CPU is handed bf16 and steps over
+    rows as it should. What has another dtype is cast, which copies it unless it fills its memory.
+    """
+    kernel = torch.float16 if platform == "cuda" else torch.bfloat16
+    read_wrongly = set()
+    for layout in LAYOUTS:
+        states = laid_out(torch.zeros(5, 64, dtype=transformers_api.torch_dtype(dtype)), layout)
+        row, feature = states.reshape(-1, 64).to(kernel).stride()
+        if feature != 1 or (dense_rows and row != 64):
+            read_wrongly.add(f"not-contiguous-{layout}")
+    asked = [check for check in checks(MATRIX, platform, "full")
+             if check.cell.id == f"{cells_}/bnb-linear-call/{dtype}/{platform}" and "contiguous" in check.subject]  # fmt: skip
+
+    assert 5 == len(asked)
+    assert read_wrongly == {check.subject for check in asked if any(entry.covers(check) for entry in MATRIX.expectations)}
 
 
 # the release
@@ -215,8 +282,6 @@ def test_a_process_that_sees_several_gpus_loads_on_the_first_alone(
     monkeypatch: pytest.MonkeyPatch, gpus: int, expected: dict[str, Any]
 ) -> None:
     """device_map="auto" spreads a model over all of them, and what is recorded of the cell would not be of one GPU."""
-    import torch
-
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (7, 9))
     given: dict[str, Any] = {}

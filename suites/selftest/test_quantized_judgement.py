@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from packaging.version import Version
 
+from fixtures import transformers_api
 from fixtures.builders.bitsandbytes import QuantizedBuilt, build
 from fixtures.cells import Cells
 from fixtures.checkpoints import materialize
@@ -17,10 +20,12 @@ from fixtures.findings import Finding
 from fixtures.measure import Measurement
 from fixtures.quantization import judgement
 from fixtures.quantization.judgement import holds_quantized_layers, quantizes_what_it_should, stores_the_nearest_codes
-from fixtures.quantization.layers import quantized_modules
+from fixtures.quantization.layers import linear_layers, quantized_modules, to_quantize
+from fixtures.quantization.method import method_of
 from fixtures.quantization.reference import QuantizedReferences
+from fixtures.quantization.stored import quantized, raw
 from matrix.cell import Check
-from matrix.expand import checks
+from matrix.expand import cells, checks
 from matrix.load import load_matrix
 
 CORRECT = "bnb-nf4/llama-tiny/bf16/cpu::correct[prefill-short]"
@@ -53,6 +58,59 @@ def test_a_layer_that_is_quantized_on_disk_alone_is_found(
         quantizes_what_it_should(built, Measurement(check))
 
     assert "other-layers-loaded" == raised.value.code
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_layers_that_are_known_to_be_missing_hide_nothing(
+    check: Check, built: QuantizedBuilt, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """All that is wrong is said at once, and of missing layers in words that no known failure has."""
+    extra, *_ = sorted(quantized(raw(built.stored)))
+    whole = judgement.to_quantize
+
+    def altered(shapes: Any, method: Any) -> Any:
+        return {"model.absent": (1, 1)} | {
+            name: shape for name, shape in whole(shapes, method).items() if known or name != extra
+        }
+
+    monkeypatch.setattr(judgement, "to_quantize", altered)
+    with pytest.raises(Finding) as raised:
+        quantizes_what_it_should(built, Measurement(check))
+
+    assert known == ("linear layers were left in full precision: model.absent" in str(raised.value))
+    if not known:
+        assert f"1 layers are quantized that should not be: {extra}; " in str(raised.value)
+        assert "besides model.layers" in str(raised.value)
+        assert str(raised.value).endswith("and 1 of 14 linear layers are not quantized")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"storage": "bfloat16"}, "14 layers are stored as U8, BF16 was asked for"),
+        ({"skipped": ("lm_head",)}, "of the modules that are skipped the model has none that would be quantized: lm_head"),
+    ],
+)
+def test_what_was_asked_for_and_not_done_is_named(
+    check: Check, built: QuantizedBuilt, change: dict[str, Any], message: str
+) -> None:
+    asked = dataclasses.replace(built, method=dataclasses.replace(built.method, **change))
+    with pytest.raises(Finding, match=message):
+        quantizes_what_it_should(asked, Measurement(check))
+
+
+@pytest.mark.parametrize("release", ["4.57.6", "5.0.0", "5.23.0"])
+def test_modules_that_are_skipped_are_in_every_model(release: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """... and would be quantized, those that a release leaves out by itself not counted."""
+    monkeypatch.setattr(transformers_api, "version", lambda: Version(release))
+    for cell in cells(load_matrix(), "cpu", "full"):
+        method = method_of(cell.configuration) if cell.configuration.name.endswith("-skip-modules") else None
+        if method is None:
+            continue
+        shapes = {name: values.shape for name, (_, values) in raw(materialize(cell.model, tmp_path)).items()}
+        usual = {name for name in linear_layers(shapes) if ".experts." not in name}
+
+        assert usual - set(to_quantize(shapes, method)), cell.id
 
 
 def test_a_model_without_a_quantized_layer_passes_nothing() -> None:
