@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from fixtures.builders.placement import PLANNERS, method_in
 from fixtures.checkpoints import materialize
 from fixtures.messages import collected
 from fixtures.placement.asked import Asked, Promise, asked_of, place_of
-from fixtures.placement.judgement import of_layers, of_limits, of_log, of_map, of_residents, of_ties
+from fixtures.placement.judgement import of_layers, of_limits, of_log, of_map, of_residents, of_ties, used
 from fixtures.placement.plan import (
     Skeleton,
     device_map,
@@ -25,7 +26,7 @@ from fixtures.placement.plan import (
     skeleton_of,
     split_blocks,
 )
-from fixtures.placement.residence import LOST, Resident, bytes_by_place
+from fixtures.placement.residence import LOST, Resident, bytes_by_place, footprints, residents
 from fixtures.quantization.method import Method
 from matrix.cell import Cell
 from matrix.errors import UserError
@@ -285,10 +286,39 @@ def test_buffers_of_what_is_offloaded_stay_where_it_is_computed() -> None:
     assert ["stray-tensors"] == [finding.code for finding in of_residents([resident("layers.0.rotary", 1, buffer=True)], map)]
 
 
-def test_weights_beyond_max_memory_are_found() -> None:
+def test_what_is_beyond_max_memory_is_found() -> None:
     held = bytes_by_place([resident("a", 0), resident("b", 0), resident("tied", 0, storage=hash("a"))])
+    (finding,) = of_limits(held, {0: 19})
 
-    assert ({0: 20}, "gpu-0 holds 20 bytes of weights, max_memory allows 19") == (held, str(next(of_limits(held, {0: 19}))))
+    assert {0: 20} == held
+    assert "gpu-0 holds 20 bytes of weights, buffers and quantization state, max_memory allows 19" == str(finding)
+
+
+def test_buffers_count_where_they_are_but_for_those_of_what_is_on_disk() -> None:
+    """A GPU's all do, those of what is offloaded as well: accelerate says so itself where they have no room."""
+    map = {"a": 0, "b": "cpu", "c": "disk"}
+    buffers = [resident("a.x", 0, buffer=True), resident("b.x", 0, buffer=True), resident("c.x", 0, buffer=True)]
+    host = [resident("b.y", "cpu", buffer=True), resident("c.y", "cpu", buffer=True), resident("b.w", "cpu")]
+    held = bytes_by_place([*buffers, *host])
+
+    assert ({0: 30, "cpu": 30}, {0: 30, "cpu": 20}) == (held, used(held, [*buffers, *host], map))
+
+
+def test_scales_of_quantized_layers_count_against_max_memory() -> None:
+    """A weight of 64 bytes with the scales of 4 bits, and of those the nested ones; an int8 layer's; and a large buffer."""
+    import torch
+
+    nested = SimpleNamespace(absmax=torch.zeros(4), code=torch.zeros(8))
+    layer, state = torch.nn.Linear(1, 1, bias=False), SimpleNamespace(SCB=torch.zeros(16))
+    layer.weight = torch.nn.Parameter(torch.zeros(64, dtype=torch.uint8), requires_grad=False)
+    layer.weight.quant_state = SimpleNamespace(absmax=torch.zeros(32), code=torch.zeros(2), state2=nested)
+    layer.state = state
+    layer.register_buffer("mask", torch.zeros(1000))
+    found = residents(layer)
+    held = used(footprints(layer, found), found, {"": "cpu"})
+
+    assert {"cpu": 64 + 4 * (4 + 8 + 16 + 32 + 2 + 1000)} == held
+    assert ["beyond-max-memory"] == [finding.code for finding in of_limits(held, {"cpu": 64 + 4000})]
 
 
 @pytest.mark.parametrize(
