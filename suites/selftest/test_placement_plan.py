@@ -374,3 +374,36 @@ def test_a_promised_place_that_is_passed_over_for_want_of_memory_is_a_finding(
 def test_a_family_is_asked_of_models_that_are_made_for_it() -> None:
     """Tied weights, a mixture of experts, and more layers than GPUs; nothing of it on a model of two layers by accident."""
     assert {"llama-deep-tiny", "gpt2-tiny", "mixtral-deep-tiny"} == {cell.model.name for cell in PLACED}
+
+
+# what is combined with what
+
+FAMILIES: dict[str, set[str]] = {}
+for entry in MATRIX.configurations.values():
+    if entry.suite == "placement" and entry.combined:
+        FAMILIES.setdefault(entry.combined[0], set()).add(entry.combined[1])
+ATTENTION, BITSANDBYTES = {"eager", "sdpa", "flash-attention-2"}, {"bnb-int8", "bnb-nf4"}
+
+
+def asked_of_family(family: str) -> Asked:
+    return asked_of(MATRIX.configurations[f"{family}-{min(FAMILIES[family])}"])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_placements_are_combined_as_readme_says(family: str) -> None:
+    """Over GPUs alone with all, with a part on the CPU or on disk with attention, and with bitsandbytes where it declines."""
+    configuration = MATRIX.configurations[f"{family}-{min(FAMILIES[family])}"]
+    attention = ATTENTION if "cuda" in configuration.platforms else ATTENTION - {"flash-attention-2"}
+    elsewhere = BITSANDBYTES if configuration.refusals else attention
+
+    assert (elsewhere if {"cpu", "disk"} & set(asked_of_family(family).uses) else attention | BITSANDBYTES) == FAMILIES[family]
+
+
+@pytest.mark.parametrize("word", ["auto", "balanced", "balanced_low_0", "sequential"])
+def test_each_of_the_library_s_words_splits_a_model_over_gpus(word: str) -> None:
+    """And each is in the quick tier."""
+    asked = [asked_of_family(family) for family in FAMILIES]
+    quick = {asked_of(cell.configuration).device_map for cell in cells(MATRIX, "cuda", "quick") if cell.configuration.combined}
+
+    assert [each for each in asked if each.device_map == word and "gpus" in each.uses]
+    assert word in quick
