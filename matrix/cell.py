@@ -139,7 +139,8 @@ class Configuration:
     """One optimization as a user would switch it on. ``dtypes`` says from which tier on each dtype runs.
 
     ``models`` are globs of the models that it runs on, and ``quick`` of those among them that the quick tier is for.
-    ``combined`` are the names of the two that it is a combination of, see :mod:`matrix.combination`.
+    ``combined`` are the names of the two that it is a combination of, see :mod:`matrix.combination`; ``quick_with`` are globs
+    of the others with which a family belongs to the quick tier.
     """
 
     name: str
@@ -157,6 +158,7 @@ class Configuration:
     refusals: tuple[Refusal, ...]
     quick: tuple[str, ...] = ("*",)
     combined: tuple[str, ...] = ()
+    quick_with: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

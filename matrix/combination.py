@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from matrix.cell import TIERS, Configuration, Requirement
 from matrix.errors import UserError
@@ -31,19 +32,29 @@ def _combinations(family: Configuration, configurations: Mapping[str, Configurat
             raise UserError(
                 f"configurations.toml: configuration.{family.name}.with holds {other!r}, accepted: {', '.join(accepted)}"
             )
+    for pattern in family.quick_with:
+        if not any(fnmatchcase(other, pattern) for other in family.combined):
+            raise UserError(
+                f"configurations.toml: configuration.{family.name}.quick_with holds {pattern!r}, which matches none of `with`: "
+                f"{', '.join(family.combined)}"
+            )
     return [_combination(family, configurations[other]) for other in family.combined]
 
 
 def _combination(family: Configuration, other: Configuration) -> Configuration:
-    """What the family is about in the other's hands: its checks, models and workloads; and only where both run."""
-    tiers = {dtype: (tier, other.dtypes[dtype]) for dtype, tier in family.dtypes.items() if dtype in other.dtypes}
+    """What the family is about in the other's hands: its checks, models and workloads; only where both run, and in the quick
+    tier only where the family is with this one.
+    """
+    quick = any(fnmatchcase(other.name, pattern) for pattern in family.quick_with)
+    least = "quick" if quick else "full"
+    tiers = {dtype: (tier, other.dtypes[dtype], least) for dtype, tier in family.dtypes.items() if dtype in other.dtypes}
     return replace(
         family,
         name=f"{family.name}-{other.name}",
         summary=f"{family.summary}, with {other.name}: {other.summary}",
         options={family.builder: dict(family.options), other.builder: dict(other.options)},
         platforms=tuple(platform for platform in family.platforms if platform in other.platforms),
-        dtypes={dtype: max(both, key=TIERS.index) for dtype, both in tiers.items()},
+        dtypes={dtype: max(each, key=TIERS.index) for dtype, each in tiers.items()},
         requires=_both(family.requires, other.requires),
         combined=(family.name, other.name),
     )

@@ -274,6 +274,7 @@ def _read_configuration(name: str, table: Table, promises: dict[str, Promise], r
         refusals=tuple(refusals[refusal] for refusal in table.texts("refuses", (), accepted=refusals)),
         quick=table.texts("quick", ("*",)),
         combined=table.texts("with", ()),
+        quick_with=table.texts("quick_with", ("*",)),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from matrix.cell import Requirement
@@ -39,6 +41,19 @@ def test_a_combination_is_what_the_family_is_about_with_the_options_of_both() ->
 
 def test_a_family_gives_way_to_its_combinations() -> None:
     assert ["flash", "spread-flash"] == list(combine({"flash": FLASH, "spread": FAMILY}))
+
+
+def test_a_family_is_of_the_quick_tier_with_some_of_the_others() -> None:
+    quick = configuration("quick", dtypes={"bf16": "quick"})
+    family = replace(FAMILY, combined=("quick", "slow"), quick_with=("qui*",))
+    made = combine({"quick": quick, "slow": replace(quick, name="slow"), "spread": family})
+
+    assert ({"bf16": "quick"}, {"bf16": "full"}) == (made["spread-quick"].dtypes, made["spread-slow"].dtypes)
+
+
+def test_the_quick_tier_is_not_asked_for_what_a_family_is_not_combined_with() -> None:
+    with pytest.raises(UserError, match=r"spread\.quick_with holds 'sdpa', which matches none of `with`: flash"):
+        combine({"flash": FLASH, "spread": replace(FAMILY, quick_with=("sdpa",))})
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ CAUGHT = {
     "placement-border-truncated": (f"{SPLIT}same[left-padding]", "tokens differ from the whole model's, first row 0"),
     "placement-stale-row": (f"{SPLIT}same[decode]", "3 of 34 tokens differ from the whole model's, first row 0, position 31"),
     "placement-head-untied": (f"{SPLIT}placed", "tied tensors are 2 tensors, their bytes are held twice"),
+    "placement-buffer-grown": (f"{SPLIT}placed", "bytes of weights, buffers and quantization state, max_memory allows 2,592,"),
     "placement-copy-corrupted": (f"{COPIES}calls[direct]", "cpu -> cpu, direct, 262,148 bytes: 1 of 65537 words"),
 }
 # ... and other checks that the same run must fail, each for itself.

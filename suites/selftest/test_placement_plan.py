@@ -1,4 +1,4 @@
-"""Maps over several GPUs, planned by the library on models without weights, and what is found wrong with a placement."""
+"""Maps over several GPUs, planned by the library on models without weights, and what is promised of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fixtures.builders.placement import PLANNERS, method_in
 from fixtures.checkpoints import materialize
 from fixtures.messages import collected
 from fixtures.placement.asked import Asked, Promise, asked_of, place_of
-from fixtures.placement.judgement import of_layers, of_limits, of_log, of_map, of_residents, of_ties
+from fixtures.placement.judgement import of_limits, of_log, of_map
 from fixtures.placement.plan import (
     Skeleton,
     device_map,
@@ -23,9 +23,7 @@ from fixtures.placement.plan import (
     promise,
     promised_place,
     skeleton_of,
-    split_blocks,
 )
-from fixtures.placement.residence import LOST, Resident, bytes_by_place
 from fixtures.quantization.method import Method
 from matrix.cell import Cell
 from matrix.errors import UserError
@@ -223,124 +221,39 @@ def test_a_map_promises_a_tensor_the_place_of_the_longest_name_that_holds_it() -
     assert [0, 1, "cpu"] == [promised_place(name, map) for name in tensors]
 
 
-# findings
-
-BONES = Skeleton(
-    sizes={"embed.weight": 10, "layers.0.w": 100, "layers.1.w": 100, "head.weight": 10}, ties=(),
-    blocks=("layers.0", "layers.1"), modules=("embed", "layers.0", "layers.1", "head"),
-)  # fmt: skip
-GPUS = Promise(uses=("gpus",))
-HALVES = {"embed": 0, "layers.0": 0, "layers.1": 1, "head": 1}
-
-
-def resident(name: str, place: Any, storage: int = 0, **changes: Any) -> Resident:
-    return replace(Resident(name=name, place=place, bytes=10, buffer=False, storage=storage or hash(name)), **changes)
-
-
-def test_a_spilled_layer_is_named_with_its_size() -> None:
-    (finding,) = of_map(HALVES | {"layers.1": "cpu"}, BONES, GPUS, "cuda")
-
-    assert "spilled" == finding.code
-    assert "cpu: layers.1 (100 bytes), 100 bytes in all" in str(finding)
-
-
-def test_a_block_on_two_devices_is_found() -> None:
-    torn = {"embed": 0, "layers.0": 0, "layers.1.attention": 0, "layers.1.mlp": 1, "head": 1}
-
-    assert (["layers.1"], ["torn-block"]) == (
-        split_blocks(torn, BONES.blocks), [finding.code for finding in of_map(torn, BONES, GPUS, "cuda")]
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("place", "words"),
-    [(1, "layers.0.w (10 bytes on GPU 1), promised gpu-0"), (LOST, "its values nowhere"), ("cpu", "on the CPU")],
-)
-def test_a_tensor_elsewhere_than_the_map_says_is_found(place: Any, words: str) -> None:
-    (finding,) = of_residents([resident("embed.weight", 0), resident("layers.0.w", place)], HALVES)
-
-    assert words in str(finding)
-
-
-def test_a_layer_lies_whole_where_it_fits() -> None:
-    """Half a layer on another GPU, and a layer on one that has less room than it takes, are found."""
-    half = [
-        resident("layers.0.w", 0, bytes=50),
-        resident("layers.0.v", 1, bytes=50),
-        resident("layers.0.rotary", 0, buffer=True),
-    ]
-    whole = [resident("layers.1.w", 1, bytes=100), resident("layers.1.rotary", 0, buffer=True), resident("embed.weight", 0)]
-
-    assert [] == list(of_layers(whole, BONES, {0: 99, 1: 100}))
-    assert ["layers.1 (100 bytes) lies on gpu-1, max_memory allows 99"] == list(map(str, of_layers(whole, BONES, {1: 99})))
-    assert ["layers.0 (100 bytes) does not lie in one place: 50 bytes on gpu-0, 50 bytes on gpu-1"] == list(
-        map(str, of_layers(half, BONES, {}))
-    )
-
-
-def test_buffers_of_what_is_offloaded_stay_where_it_is_computed() -> None:
-    map = {"embed": 0, "layers": "cpu"}
-
-    assert [] == list(of_residents([resident("layers.0.rotary", 0, buffer=True), resident("layers.0.w", "cpu")], map))
-    assert ["stray-tensors"] == [finding.code for finding in of_residents([resident("layers.0.rotary", 1, buffer=True)], map)]
-
-
-def test_weights_beyond_max_memory_are_found() -> None:
-    held = bytes_by_place([resident("a", 0), resident("b", 0), resident("tied", 0, storage=hash("a"))])
-
-    assert ({0: 20}, "gpu-0 holds 20 bytes of weights, max_memory allows 19") == (held, str(next(of_limits(held, {0: 19}))))
-
-
-@pytest.mark.parametrize(
-    ("head", "expected"),
-    [
-        (resident("head", 0, storage=7), []),
-        (resident("head", 0, storage=8), ["untied"]),
-        (resident("head", 1, storage=8), []),  # on another device it cannot be the same tensor
-    ],
-)
-def test_a_tied_tensor_is_one_on_each_device(head: Resident, expected: list[str]) -> None:
-    found = of_ties([resident("embed", 0, storage=7), head], [("embed", "head")])
-
-    assert expected == [finding.code for finding in found]
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        ("Device 5 is not available, available devices are [0, 1]", ["unavailable-gpu"]),
-        ("Device 1 seems unavailable, Proceeding to check subsequent devices.", ["unavailable-gpu"]),
-        ("Tied parameters are on different devices: {'a': 0, 'b': 1}. ", ["tied-apart"]),
-        ("Some parameters are on the meta device because they were offloaded to the cpu.", []),
-    ],
-)
-def test_what_the_library_only_logs_is_a_finding(said: str, expected: list[str]) -> None:
-    assert expected == [finding.code for finding in of_log([said], GPUS, "cuda")]
-
-
-@pytest.mark.parametrize(
-    ("passed_over", "promised", "platform", "expected"),
-    [
-        (1, Promise(uses=("gpus",)), "cuda", True), (2, Promise(uses=("gpus",), gpus=frozenset({0, 1, 2})), "cuda", True),
-        (2, Promise(uses=("gpus",), gpus=frozenset({0, 1})), "cuda", False), (0, Promise(uses=("other-gpus",)), "cuda", False),
-        (1, Promise(uses=("other-gpus",)), "cuda", True), (0, Promise(uses=("gpu", "cpu")), "cuda", True),
-        ("cpu", Promise(uses=("gpu", "cpu")), "cuda", True), ("cpu", Promise(uses=("gpus",)), "cuda", False),
-        ("cpu", Promise(uses=("device",)), "cpu", True), (0, Promise(uses=("device",)), "cuda", True),
-    ],
-)  # fmt: skip
-def test_a_promised_place_that_is_passed_over_for_want_of_memory_is_a_finding(
-    passed_over: object, promised: Promise, platform: str, expected: bool
-) -> None:
-    """The library names places that it gave nothing, so that its map never holds them."""
-    said = (
-        "Based on the current allocation process, no modules could be assigned to the following devices due to insufficient "
-        f"memory:\n  - {passed_over}: 100 bytes required\nThese minimum requirements"
-    )
-    found = [finding.code for finding in of_log([said], promised, platform)]
-
-    assert (["too-little-memory"] if expected else []) == found
-
-
 def test_a_family_is_asked_of_models_that_are_made_for_it() -> None:
     """Tied weights, a mixture of experts, and more layers than GPUs; nothing of it on a model of two layers by accident."""
     assert {"llama-deep-tiny", "gpt2-tiny", "mixtral-deep-tiny"} == {cell.model.name for cell in PLACED}
+
+
+# what is combined with what
+
+FAMILIES: dict[str, set[str]] = {}
+for entry in MATRIX.configurations.values():
+    if entry.suite == "placement" and entry.combined:
+        FAMILIES.setdefault(entry.combined[0], set()).add(entry.combined[1])
+ATTENTION, BITSANDBYTES = {"eager", "sdpa", "flash-attention-2"}, {"bnb-int8", "bnb-nf4"}
+
+
+def asked_of_family(family: str) -> Asked:
+    return asked_of(MATRIX.configurations[f"{family}-{min(FAMILIES[family])}"])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_placements_are_combined_as_readme_says(family: str) -> None:
+    """Over GPUs alone with all, with a part on the CPU or on disk with attention, and with bitsandbytes where it declines."""
+    configuration = MATRIX.configurations[f"{family}-{min(FAMILIES[family])}"]
+    attention = ATTENTION if "cuda" in configuration.platforms else ATTENTION - {"flash-attention-2"}
+    elsewhere = BITSANDBYTES if configuration.refusals else attention
+
+    assert (elsewhere if {"cpu", "disk"} & set(asked_of_family(family).uses) else attention | BITSANDBYTES) == FAMILIES[family]
+
+
+@pytest.mark.parametrize("word", ["auto", "balanced", "balanced_low_0", "sequential"])
+def test_each_of_the_library_s_words_splits_a_model_over_gpus(word: str) -> None:
+    """And each is in the quick tier."""
+    asked = [asked_of_family(family) for family in FAMILIES]
+    quick = {asked_of(cell.configuration).device_map for cell in cells(MATRIX, "cuda", "quick") if cell.configuration.combined}
+
+    assert [each for each in asked if each.device_map == word and "gpus" in each.uses]
+    assert word in quick

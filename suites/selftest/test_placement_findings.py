@@ -1,0 +1,158 @@
+"""What is found wrong with a placement: in its map, where its tensors are, what they take, and what the library only logs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fixtures.placement.asked import Promise
+from fixtures.placement.judgement import of_layers, of_limits, of_log, of_map, of_residents, of_ties, used
+from fixtures.placement.plan import Skeleton, split_blocks
+from fixtures.placement.residence import LOST, Resident, bytes_by_place, footprints, residents
+
+BONES = Skeleton(
+    sizes={"embed.weight": 10, "layers.0.w": 100, "layers.1.w": 100, "head.weight": 10}, ties=(),
+    blocks=("layers.0", "layers.1"), modules=("embed", "layers.0", "layers.1", "head"),
+)  # fmt: skip
+GPUS = Promise(uses=("gpus",))
+HALVES = {"embed": 0, "layers.0": 0, "layers.1": 1, "head": 1}
+
+
+def resident(name: str, place: Any, storage: int = 0, **changes: Any) -> Resident:
+    return replace(Resident(name=name, place=place, bytes=10, buffer=False, storage=storage or hash(name)), **changes)
+
+
+def test_a_spilled_layer_is_named_with_its_size() -> None:
+    (finding,) = of_map(HALVES | {"layers.1": "cpu"}, BONES, GPUS, "cuda")
+
+    assert "spilled" == finding.code
+    assert "cpu: layers.1 (100 bytes), 100 bytes in all" in str(finding)
+
+
+def test_a_block_on_two_devices_is_found() -> None:
+    torn = {"embed": 0, "layers.0": 0, "layers.1.attention": 0, "layers.1.mlp": 1, "head": 1}
+
+    assert (["layers.1"], ["torn-block"]) == (
+        split_blocks(torn, BONES.blocks), [finding.code for finding in of_map(torn, BONES, GPUS, "cuda")]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [(1, "layers.0.w (10 bytes on GPU 1), promised gpu-0"), (LOST, "its values nowhere"), ("cpu", "on the CPU")],
+)
+def test_a_tensor_elsewhere_than_the_map_says_is_found(place: Any, words: str) -> None:
+    (finding,) = of_residents([resident("embed.weight", 0), resident("layers.0.w", place)], HALVES)
+
+    assert words in str(finding)
+
+
+def test_a_layer_lies_whole_where_it_fits() -> None:
+    """Half a layer on another GPU, and a layer on one that has less room than it takes, are found."""
+    half = [
+        resident("layers.0.w", 0, bytes=50),
+        resident("layers.0.v", 1, bytes=50),
+        resident("layers.0.rotary", 0, buffer=True),
+    ]
+    whole = [resident("layers.1.w", 1, bytes=100), resident("layers.1.rotary", 0, buffer=True), resident("embed.weight", 0)]
+
+    assert [] == list(of_layers(whole, BONES, {0: 99, 1: 100}))
+    assert ["layers.1 (100 bytes) lies on gpu-1, max_memory allows 99"] == list(map(str, of_layers(whole, BONES, {1: 99})))
+    assert ["layers.0 (100 bytes) does not lie in one place: 50 bytes on gpu-0, 50 bytes on gpu-1"] == list(
+        map(str, of_layers(half, BONES, {}))
+    )
+
+
+def test_buffers_of_what_is_offloaded_stay_where_it_is_computed() -> None:
+    map = {"embed": 0, "layers": "cpu"}
+
+    assert [] == list(of_residents([resident("layers.0.rotary", 0, buffer=True), resident("layers.0.w", "cpu")], map))
+    assert ["stray-tensors"] == [finding.code for finding in of_residents([resident("layers.0.rotary", 1, buffer=True)], map)]
+
+
+def test_what_is_beyond_max_memory_is_found() -> None:
+    held = bytes_by_place([resident("a", 0), resident("b", 0), resident("tied", 0, storage=hash("a"))])
+    (finding,) = of_limits(held, {0: 19})
+
+    assert {0: 20} == held
+    assert "gpu-0 holds 20 bytes of weights, buffers and quantization state, max_memory allows 19" == str(finding)
+
+
+def test_buffers_count_where_they_are_but_for_those_of_what_is_on_disk() -> None:
+    """A GPU's all do, those of what is offloaded as well: accelerate says so itself where they have no room."""
+    map = {"a": 0, "b": "cpu", "c": "disk"}
+    buffers = [resident("a.x", 0, buffer=True), resident("b.x", 0, buffer=True), resident("c.x", 0, buffer=True)]
+    host = [resident("b.y", "cpu", buffer=True), resident("c.y", "cpu", buffer=True), resident("b.w", "cpu")]
+    held = bytes_by_place([*buffers, *host])
+
+    assert ({0: 30, "cpu": 30}, {0: 30, "cpu": 20}) == (held, used(held, [*buffers, *host], map))
+
+
+def test_scales_of_quantized_layers_count_against_max_memory() -> None:
+    """A weight of 64 bytes with the scales of 4 bits, and of those the nested ones; an int8 layer's; and a large buffer."""
+    import torch
+
+    nested = SimpleNamespace(absmax=torch.zeros(4), code=torch.zeros(8))
+    layer, state = torch.nn.Linear(1, 1, bias=False), SimpleNamespace(SCB=torch.zeros(16))
+    layer.weight = torch.nn.Parameter(torch.zeros(64, dtype=torch.uint8), requires_grad=False)
+    layer.weight.quant_state = SimpleNamespace(absmax=torch.zeros(32), code=torch.zeros(2), state2=nested)
+    layer.state = state
+    layer.register_buffer("mask", torch.zeros(1000))
+    found = residents(layer)
+    held = used(footprints(layer, found), found, {"": "cpu"})
+
+    assert {"cpu": 64 + 4 * (4 + 8 + 16 + 32 + 2 + 1000)} == held
+    assert ["beyond-max-memory"] == [finding.code for finding in of_limits(held, {"cpu": 64 + 4000})]
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (resident("head", 0, storage=7), []),
+        (resident("head", 0, storage=8), ["untied"]),
+        (resident("head", 1, storage=8), []),  # on another device it cannot be the same tensor
+    ],
+)
+def test_a_tied_tensor_is_one_on_each_device(head: Resident, expected: list[str]) -> None:
+    found = of_ties([resident("embed", 0, storage=7), head], [("embed", "head")])
+
+    assert expected == [finding.code for finding in found]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("Device 5 is not available, available devices are [0, 1]", ["unavailable-gpu"]),
+        ("Device 1 seems unavailable, Proceeding to check subsequent devices.", ["unavailable-gpu"]),
+        ("Tied parameters are on different devices: {'a': 0, 'b': 1}. ", ["tied-apart"]),
+        ("Some parameters are on the meta device because they were offloaded to the cpu.", []),
+    ],
+)
+def test_what_the_library_only_logs_is_a_finding(said: str, expected: list[str]) -> None:
+    assert expected == [finding.code for finding in of_log([said], GPUS, "cuda")]
+
+
+@pytest.mark.parametrize(
+    ("passed_over", "promised", "platform", "expected"),
+    [
+        (1, Promise(uses=("gpus",)), "cuda", True), (2, Promise(uses=("gpus",), gpus=frozenset({0, 1, 2})), "cuda", True),
+        (2, Promise(uses=("gpus",), gpus=frozenset({0, 1})), "cuda", False), (0, Promise(uses=("other-gpus",)), "cuda", False),
+        (1, Promise(uses=("other-gpus",)), "cuda", True), (0, Promise(uses=("gpu", "cpu")), "cuda", True),
+        ("cpu", Promise(uses=("gpu", "cpu")), "cuda", True), ("cpu", Promise(uses=("gpus",)), "cuda", False),
+        ("cpu", Promise(uses=("device",)), "cpu", True), (0, Promise(uses=("device",)), "cuda", True),
+    ],
+)  # fmt: skip
+def test_a_promised_place_that_is_passed_over_for_want_of_memory_is_a_finding(
+    passed_over: object, promised: Promise, platform: str, expected: bool
+) -> None:
+    """The library names places that it gave nothing, so that its map never holds them."""
+    said = (
+        "Based on the current allocation process, no modules could be assigned to the following devices due to insufficient "
+        f"memory:\n  - {passed_over}: 100 bytes required\nThese minimum requirements"
+    )
+    found = [finding.code for finding in of_log([said], promised, platform)]
+
+    assert (["too-little-memory"] if expected else []) == found
