@@ -196,7 +196,7 @@ def test_a_block_that_is_quantized_all_the_same_is_found(make: Callable[..., Qua
 
 def test_the_cells_that_offload_are_of_gpus_alone() -> None:
     planned = {platform: kinds(platform) for platform in PLATFORMS}
-    expected = {"builds", "footprint", "weights", "layers", "correct", "dispatch"}
+    expected = {"builds", "footprint", "weights", "layers", "correct", "dispatch", "quality"}
 
     assert {"cpu": set(), "cuda": expected, "rocm": expected} == planned
 
