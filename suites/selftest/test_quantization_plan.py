@@ -15,6 +15,7 @@ from fixtures.builders import bitsandbytes
 from fixtures.expectations import applies, expected
 from fixtures.quantization.call_tensors import laid_out
 from fixtures.quantization.calls import LAYOUTS
+from fixtures.quantization.method import method_of
 from fixtures.selection import Plan, plan
 from matrix.cell import COMPUTE_DTYPE, DTYPES, LINEAR_CALLS, ONE_ROW, PLATFORMS, RELOADS, TRAINED, Check
 from matrix.errors import UserError
@@ -291,3 +292,11 @@ def test_a_process_that_sees_several_gpus_loads_on_the_first_alone(
     bitsandbytes.load(cell, Path("folder"), None, "cuda")
 
     assert {"device_map": "auto", **expected} == {key: given[key] for key in ("device_map", "max_memory") if key in given}
+
+
+def test_what_is_kept_by_method_can_be_kept_by_every_one() -> None:
+    """A model without weights is planned once for each."""
+    quantized = [each for each in MATRIX.configurations.values() if each.builder == "bitsandbytes" and "load" in each.options]
+    methods = [method_of(each) for each in quantized]
+
+    assert len(methods) > len({*methods}) > 5
