@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from fixtures.latency.campaign import order_of
+from fixtures import visibility
+from fixtures.latency.campaign import one_device, order_of
 from fixtures.latency.found import Asked
 from fixtures.latency.sampling import Sample, enough, noise, series, settled
 from fixtures.latency.telemetry import disturbance, telemetry
@@ -151,3 +154,31 @@ def test_rules_that_ask_for_less_than_the_least_are_refused(tmp_path: Path) -> N
 
     with pytest.raises(UserError, match=r"measuring.toml: measuring.cpu.most is 8, at least 9 \(least\) is accepted"):
         load_measuring("cpu", path)
+
+
+@pytest.mark.parametrize(
+    ("environment", "first", "alone"),
+    [
+        ({}, "0", {"HIP_VISIBLE_DEVICES": "0"}),
+        ({"HIP_VISIBLE_DEVICES": "2,3"}, "2", {"HIP_VISIBLE_DEVICES": "2"}),
+        ({"CUDA_VISIBLE_DEVICES": "1"}, "1", {"CUDA_VISIBLE_DEVICES": "1"}),
+        ({"ROCR_VISIBLE_DEVICES": "4,5", "HIP_VISIBLE_DEVICES": "1"}, "5", {"HIP_VISIBLE_DEVICES": "1"}),
+        ({"ROCR_VISIBLE_DEVICES": "6"}, "6", {"HIP_VISIBLE_DEVICES": "0"}),
+    ],
+)
+def test_the_device_that_is_measured_is_the_one_whose_clock_is_read(
+    environment: dict[str, str], first: str, alone: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert (first, alone) == (visibility.first("rocm"), one_device("rocm"))
+
+
+def test_a_device_that_cannot_be_looked_up_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "GPU-1f")
+    monkeypatch.setitem(sys.modules, "amdsmi", SimpleNamespace(amdsmi_init=lambda: None))
+
+    assert "the visible GPU is named GPU-1f" in telemetry("rocm").source
