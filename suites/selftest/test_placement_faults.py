@@ -26,6 +26,8 @@ CAUGHT = {
     "placement-buffer-grown": (f"{SPLIT}placed", "bytes of weights, buffers and quantization state, max_memory allows 2,592,"),
     "placement-copy-corrupted": (f"{COPIES}calls[direct]", "cpu -> cpu, direct, 262,148 bytes: 1 of 65537 words"),
 }
+# Tried with the slow ones: what finds them has tests of its own beside.
+SLOW = {"placement-buffer-grown", "placement-no-room", "placement-map-ignored"}
 # ... and other checks that the same run must fail, each for itself.
 BESIDES = {
     "placement-border-truncated": (f"{SPLIT}inputs",),
@@ -45,7 +47,7 @@ def test_a_correct_library_is_not_found_wrong(tmp_path: Path) -> None:
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
 
-@pytest.mark.parametrize("fault", CAUGHT)
+@pytest.mark.parametrize("fault", [pytest.param(fault, marks=[pytest.mark.slow] * (fault in SLOW)) for fault in CAUGHT])
 def test_fault_of_a_placement_is_found(fault: str, tmp_path: Path) -> None:
     check, words = CAUGHT[fault]
 

@@ -87,7 +87,7 @@ def test_a_correct_library_is_not_found_wrong(tmp_path: Path) -> None:
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
 
-SLOW = ("bnb-outliers-kept",)
+SLOW = ("bnb-outliers-kept", "bnb-storage-ignored", "bnb-dequantized-once")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,9 @@ CAST_AS_THEY_LIE = {"transposed", "batch-transposed"}  # what fills its memory
 VIEWS = {"every-second-row", "every-second-feature", "one-row-repeated", *CAST_AS_THEY_LIE}
 
 
-@pytest.mark.parametrize(("dtype", "expected"), [("bf16", CAST_AS_THEY_LIE), ("fp16", VIEWS)])
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [("bf16", CAST_AS_THEY_LIE), pytest.param("fp16", VIEWS, marks=pytest.mark.slow)]
+)
 def test_each_layout_is_found_for_itself(dtype: str, expected: set[str], tmp_path: Path) -> None:
     """As on a GPU: int8 casts to fp16, and a cast copies what does not fill its memory, which is right then."""
     chosen, suite = f"bnb-int8 and bnb-linear-call and {dtype}", ROOT / "suites" / "quantization" / "test_linear_call.py"
