@@ -27,7 +27,7 @@ CAUGHT = {
     "placement-copy-corrupted": (f"{COPIES}calls[direct]", "cpu -> cpu, direct, 262,148 bytes: 1 of 65537 words"),
 }
 # Tried with the slow ones: what finds them has tests of its own beside.
-SLOW = {"placement-buffer-grown", "placement-no-room", "placement-map-ignored"}
+SLOW = {"placement-buffer-grown", "placement-no-room", "placement-map-ignored", "placement-gpu-unavailable"}
 # ... and other checks that the same run must fail, each for itself.
 BESIDES = {
     "placement-border-truncated": (f"{SPLIT}inputs",),

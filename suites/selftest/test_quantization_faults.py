@@ -87,7 +87,7 @@ def test_a_correct_library_is_not_found_wrong(tmp_path: Path) -> None:
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
 
-SLOW = ("bnb-outliers-kept", "bnb-storage-ignored", "bnb-dequantized-once")
+SLOW = ("bnb-outliers-kept", "bnb-storage-ignored", "bnb-dequantized-once", "bnb-layer-unquantized")
 
 
 @pytest.mark.parametrize(
