@@ -34,7 +34,6 @@ def test_latency_is_taken_after_workers_and_stored_by_pytest_benchmark(tmp_path:
 @pytest.mark.slow
 def test_views_of_pytest_benchmark_are_of_the_same_samples(tmp_path: Path) -> None:
     """A run that is kept is compared with, and drawn beside, the next one."""
-    pytest.importorskip("pygal", reason="pytest-benchmark draws with pygal, which is not installed")
     kept = (*NARROW, f"--benchmark-storage=file://{tmp_path / 'kept'}")
     first = validate(tmp_path / "first", *kept, "--benchmark-autosave")
     second = validate(tmp_path / "second", *kept, "--benchmark-compare", f"--benchmark-histogram={tmp_path / 'drawn'}")
