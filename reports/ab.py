@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from typing import Final
 from matrix.errors import UserError
 
 ROOT: Final = Path(__file__).parent.parent
+INTERRUPTED: Final = 130
+"""Exit status of what measures where it was interrupted, as shells have it."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], epilog: str) -> argparse.ArgumentParser:
@@ -39,6 +42,18 @@ def measured(options: argparse.Namespace) -> tuple[str, str]:
              "--tier": options.tier, "--cells": options.cells, "--processes": options.processes}  # fmt: skip
     command = [sys.executable, "-m", "fixtures.latency.alternating", *(f"{name}={value}" for name, value in given.items())]
     command += [f"--inject={fault}" for fault in options.inject]
-    if subprocess.run(command, cwd=ROOT).returncode:
-        raise UserError(f"{folder}: the two environments could not be measured")
+    if done := _run(command):
+        what = "were not measured to the end" if done == INTERRUPTED else "could not be measured"
+        raise UserError(f"{folder}: the two environments {what}")
     return str(folder / "a"), str(folder / "b")
+
+
+def _run(command: list[str]) -> int:
+    """Its exit status; told to end, it is told as well, and says what it has kept."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        return process.wait()

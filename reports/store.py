@@ -26,6 +26,11 @@ SPOILT: Final = "records.spoilt"
 JUNIT: Final = "junit.xml"
 
 
+def holds_run(folder: Path) -> bool:
+    """Whether a run was recorded in a folder, or begun to be."""
+    return any((folder / name).exists() for name in (RUN, RECORDS))
+
+
 class RunWriter:
     """Writes one run into a folder of its own, the secrets of the environment hidden.
 
@@ -40,7 +45,7 @@ class RunWriter:
 
     def begin(self, header: Header, environment: Mapping[str, Any]) -> None:
         """Creates the folder; one that holds a run already is refused, so that nothing recorded is lost."""
-        if any((self.folder / name).exists() for name in (RUN, RECORDS)):
+        if holds_run(self.folder):
             raise UserError(f"{self.folder}: holds a run already; name another folder or move this one away")
         self._header = header
         try:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fixtures.latency import alternating
+from fixtures.latency.found import FOLDER
 from reports.__main__ import main
+from reports.store import read_run
 from suites.selftest.nested import validate
 
 PREFILL = "sdpa/llama-mini/bf16/cpu::latency[prefill-2x64]"
@@ -18,7 +23,8 @@ NARROW = ("--cells", "sdpa and llama-mini", "-k", "prefill-2x64 or imports", "--
 
 @pytest.mark.slow
 def test_latency_is_taken_after_workers_and_stored_by_pytest_benchmark(tmp_path: Path) -> None:
-    found = validate(tmp_path, *NARROW, f"--benchmark-json={tmp_path / 'stored.json'}", workers=2)
+    stored = f"--benchmark-json={tmp_path / 'stored.json'}"
+    found = validate(tmp_path, "-p", "suites.selftest.survivors", *NARROW, stored, workers=2)
 
     assert found.run is not None and 0 == found.exit_code, found.output
     assert ("passed", "main", ()) == (
@@ -26,6 +32,7 @@ def test_latency_is_taken_after_workers_and_stored_by_pytest_benchmark(tmp_path:
         found.run.records[PREFILL].worker,
         found.run.missing,
     )
+    assert "2 workers were started, 0 live while latency is taken" in found.run.header.notes
     assert [PREFILL] == [
         entry["extra_info"]["check"] for entry in json.loads((tmp_path / "stored.json").read_text())["benchmarks"]
     ]
@@ -71,3 +78,39 @@ def test_two_environments_are_measured_in_turns_and_judged(
     arguments = ["ab", f"--a={sys.executable}", f"--b={sys.executable}", "--platform=cpu", "--cells=eager and llama-mini"]
 
     assert main([*arguments, f"--run-dir={tmp_path}", *inject], told) in expected, told.getvalue()
+
+
+@pytest.mark.slow
+def test_turns_that_were_interrupted_are_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [f"--a={sys.executable}", f"--b={sys.executable}", "--platform=cpu", "--cells=eager and llama-mini",
+                 f"--run-dir={tmp_path}", "--processes=2"]  # fmt: skip
+    monkeypatch.setattr(alternating.signal, "signal", lambda *_: None)  # these are pytest's
+    measure = alternating.measure
+
+    def interrupted(*given: Any, told: Callable[[str], None]) -> None:
+        measure(*given, told=_raising_at("process 3 ", told))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(alternating, "measure", interrupted)
+        assert alternating.INTERRUPTED == alternating.main(arguments)
+    kept = {name: json.loads((tmp_path / name / FOLDER / "timed-0-0.jsonl").read_text().splitlines()[1]) for name in "ab"}
+
+    assert 0 == alternating.main(arguments)
+    for name, found in kept.items():
+        assert not (tmp_path / name / FOLDER).exists()
+        [figures] = [read_run(tmp_path / name).records[found["check"]].evidence["latency"]["figures"]]
+        processes = {figure: [each["samples"] for each in told["processes"]] for figure, told in figures.items()}
+        assert {figure: told["samples"] for figure, told in found["figures"].items()} == {
+            figure: samples[0] for figure, samples in processes.items()
+        }
+        assert {2} == {len(samples) for samples in processes.values()}
+    assert 2 == alternating.main(arguments), "two runs that are whole are not written over"
+
+
+def _raising_at(words: str, told: Callable[[str], None]) -> Callable[[str], None]:
+    def tell(sentence: str) -> None:
+        told(sentence)
+        if words in sentence:
+            raise KeyboardInterrupt
+
+    return tell
