@@ -30,7 +30,7 @@ KINDS = (
     ("segfault", "crashed", "SIGSEGV"), ("abort", "crashed", "SIGABRT"), ("exit", "crashed", "exited"),
     ("killed", "crashed", "SIGKILL"), ("segfault", "crashed", "SIGSEGV"),
     ("hang", "timed_out", "time-limit"), ("hang-in-python", "timed_out", "time-limit"), ("frozen", "timed_out", "time-limit"),
-    ("hang", "timed_out", "time-limit"), ("hang-in-python", "timed_out", "time-limit"),
+    ("hang-outside-python", "timed_out", "time-limit"), ("hang-in-python", "timed_out", "time-limit"),
     *[("out-of-memory", "out_of_memory", "device-memory")] * 5,
     ("illegal-access", "crashed", "illegal-memory-access"), ("device-assert", "crashed", "device-assert"),
     ("unnoticed-illegal-access", "crashed", "illegal-memory-access"), ("device-assert", "crashed", "device-assert"),
@@ -134,6 +134,18 @@ def test_without_pytest_xdist_memory_and_time_that_ran_out_cost_their_checks(tmp
         alone.ended("timed_out"),
     )
     assert len(alone.run.records) - 2 == len(alone.ended("passed"))
+
+
+def test_without_pytest_xdist_a_check_that_cannot_be_interrupted_ends_the_run_with_a_line(tmp_path: Path) -> None:
+    check = "eager/gpt2-tiny/fp32/cpu::correct[batch]"
+    alone = validate(tmp_path, "--cells=eager and gpt2-tiny and fp32", "--timeout=5", f"--inject=hang-outside-python:{check}")
+
+    assert alone.run is not None
+    assert (2, False) == (alone.exit_code, alone.run.header.complete)
+    assert check in alone.run.missing
+    assert f"{check}: did not end within its limit of 5 s, and cannot be interrupted" in alone.output
+    assert f"pytest --resume={tmp_path / 'run'}" in alone.output
+    assert "fixtures/faults/process.py" in alone.output, "the stack of what hangs"
 
 
 def test_every_fault_of_a_process_is_tried() -> None:
