@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ COUNTED: Final = ("launches", "synchronizations")
 DEVICE: Final = "time"
 KERNELS: Final = "kernels"
 WAITED: Final = "waited"
+OF: Final = {DEVICE: "device time", KERNELS: "time of kernels", WAITED: "time waited for"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,7 @@ def draw(run: Run, folder: Path) -> list[Path]:
         raise UserError(f"--to {folder}: cannot be written: {error.strerror}") from None
 
 
-def _drawn(name: str, group: Iterable[Point], run: Run, path: Path) -> Path:
+def _drawn(name: str, group: Sequence[Point], run: Run, path: Path) -> Path:
     """A panel a length; in it a colour a configuration, intervals beside each other."""
     import matplotlib
 
@@ -111,10 +112,12 @@ def _drawn(name: str, group: Iterable[Point], run: Run, path: Path) -> Path:
         axes.set(xlabel="rows of the batch", title=f"{tokens} tokens")
         axes.grid(axis="y", linewidth=0.3)
         axes.set_yscale("log", base=2)
-        axes.yaxis.set_major_locator(FixedLocator(TICKS))
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_locator(FixedLocator(FINE if high < NARROW * low else TICKS))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    row[0][0].set_ylabel("times as fast as eager attention")
+    of = " and ".join(OF[each] for each in sorted({point.of for point in group}))
+    row[0][0].set_ylabel(f"times as fast as eager attention\n({of})")
     row[0][-1].legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0)
     figure.suptitle(f"{name.rpartition('-')[0]}, {name.rpartition('-')[2]}: {', '.join(gpus(run.environment))}", y=1.0)
     figure.savefig(path, dpi=120, bbox_inches="tight")
@@ -124,6 +127,9 @@ def _drawn(name: str, group: Iterable[Point], run: Run, path: Path) -> Path:
 
 # How far apart configurations stand at one batch, and where the axis is labelled.
 DODGE: Final = 0.12
+# Marks of the ratio, and those of plots in which all ratios lie near each other.
+FINE: Final = tuple(each / 100 for each in range(50, 205, 5))
+NARROW: Final = 1.5
 TICKS: Final = (0.125, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0)
 
 

@@ -16,7 +16,7 @@ from fixtures.faults import process
 from suites.selftest.nested import Nested, validate
 
 CELLS = "gpt2-tiny and (fp32 or bf16) and (eager or sdpa)"
-LIMIT = 15
+LIMIT = 10
 # fault -> the check it strikes, and the outcome and reason that this check must have
 STRUCK = {
     "segfault": ("eager/gpt2-tiny/fp32/cpu::correct[batch]", "crashed", "SIGSEGV"),
@@ -79,7 +79,7 @@ def test_a_hang_names_the_line_it_hangs_in(run: Nested) -> None:
     record = run.run.records[STRUCK["hang"][0]]
 
     assert f"did not end within its limit of {LIMIT} s" in record.message
-    assert "_hang" in record.stack[0]
+    assert "fixtures/faults/process.py" in record.stack[0]
 
 
 def test_a_crash_keeps_the_reports_that_pytest_writes(run: Nested) -> None:
@@ -124,6 +124,8 @@ def test_without_pytest_xdist_memory_and_time_that_ran_out_cost_their_checks(tmp
         tmp_path,
         f"--cells={cell}",
         f"--timeout={LIMIT}",
+        "-k",
+        "batch or decode",
         *(f"--inject={fault}:{check}" for check, fault in faults.items()),
     )
 
@@ -138,7 +140,8 @@ def test_without_pytest_xdist_memory_and_time_that_ran_out_cost_their_checks(tmp
 
 def test_without_pytest_xdist_a_check_that_cannot_be_interrupted_ends_the_run_with_a_line(tmp_path: Path) -> None:
     check = "eager/gpt2-tiny/fp32/cpu::correct[batch]"
-    alone = validate(tmp_path, "--cells=eager and gpt2-tiny and fp32", "--timeout=5", f"--inject=hang-outside-python:{check}")
+    fault = f"--inject=hang-outside-python:{check}"
+    alone = validate(tmp_path, "--cells=eager and gpt2-tiny and fp32", "-k", "batch or decode", "--timeout=5", fault)
 
     assert alone.run is not None
     assert (2, False) == (alone.exit_code, alone.run.header.complete)

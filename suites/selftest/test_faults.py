@@ -11,7 +11,7 @@ from fixtures.faults import FAULTS, flash_attention, latency, onnxruntime, place
 from suites.selftest import test_flash_attention_faults
 from suites.selftest.nested import Nested, facts, validate
 
-# fault -> the cells to look at, a check that must fail, and words that its sentence must hold
+# fault -> the models to look at, a check that must fail, and words that its sentence must hold
 CAUGHT = {
     "mask-dropped": ("llama-tiny and fp32", "sdpa/llama-tiny/fp32/cpu::correct[left-padding]", "logits differ from eager fp32"),
     "causal-top-left": ("llama-tiny and fp32", "sdpa/llama-tiny/fp32/cpu::correct[chunked-prefill]", "logits differ"),
@@ -30,14 +30,15 @@ CAUGHT = {
     "dtype-ignored": ("gpt2-tiny and bf16", "sdpa/gpt2-tiny/bf16/cpu::builds", "torch.bfloat16"),
 }
 
+EVERY = "eager or sdpa or sdpa-flash or sdpa-switched"
 
-def nested(folder: Path, cells: str, *arguments: str) -> Nested:
-    configurations = "(eager or sdpa or sdpa-flash or sdpa-switched)"
-    return validate(folder, "--cells", f"{configurations} and {cells}", *arguments)
+
+def nested(folder: Path, configurations: str, cells: str, *arguments: str) -> Nested:
+    return validate(folder, "--cells", f"({configurations}) and {cells}", *arguments)
 
 
 def test_without_a_fault_nothing_is_found(tmp_path: Path) -> None:
-    clean = nested(tmp_path, "(llama-tiny or gpt2-tiny) and fp32")
+    clean = nested(tmp_path, EVERY, "(llama-tiny or gpt2-tiny) and fp32")
 
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
@@ -46,7 +47,7 @@ def test_without_a_fault_nothing_is_found(tmp_path: Path) -> None:
 def test_fault_in_a_library_is_found(fault: str, tmp_path: Path) -> None:
     cells, check, words = CAUGHT[fault]
 
-    broken = nested(tmp_path, cells, "--inject", fault)
+    broken = nested(tmp_path, check.partition("/")[0], cells, "--inject", fault)
 
     assert broken.run is not None, broken.output
     assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
@@ -68,7 +69,7 @@ def test_fault_in_a_library_is_found(fault: str, tmp_path: Path) -> None:
 )
 def test_fault_is_found_without_a_reference(fault: str, cells: str, check: str, tmp_path: Path) -> None:
     """By a law of the cell itself, and by direct calls against their own oracle."""
-    broken = nested(tmp_path, cells, "--inject", fault)
+    broken = nested(tmp_path, check.partition("/")[0], cells, "--inject", fault)
 
     assert broken.run is not None, broken.output
     assert (1, "failed") == (broken.exit_code, broken.run.records[check].outcome)
@@ -87,14 +88,14 @@ def test_promised_package_that_does_not_import_is_found(tmp_path: Path) -> None:
 
 
 def test_cells_judged_by_a_broken_baseline_neither_pass_nor_fail(tmp_path: Path) -> None:
-    broken = nested(tmp_path, "gpt2-tiny and fp32", "--inject", "padding-mask-lost")
+    broken = nested(tmp_path, EVERY, "gpt2-tiny and fp32", "--inject", "padding-mask-lost")
 
     assert broken.run is not None
     assert "reference_broken" == broken.run.records["sdpa/gpt2-tiny/fp32/cpu::correct[left-padding]"].outcome
 
 
 def test_removed_test_is_found(tmp_path: Path) -> None:
-    less = nested(tmp_path, "gpt2-tiny and fp32", "--inject", "test-removed")
+    less = nested(tmp_path, EVERY, "gpt2-tiny and fp32", "--inject", "test-removed")
 
     assert less.run is not None
     lost = sum("::dispatch[" in check for check in less.run.header.planned)
@@ -103,7 +104,7 @@ def test_removed_test_is_found(tmp_path: Path) -> None:
 
 
 def test_empty_run_is_found(tmp_path: Path) -> None:
-    empty = nested(tmp_path, "gpt2-tiny and fp32", "--inject", "empty-run")
+    empty = nested(tmp_path, EVERY, "gpt2-tiny and fp32", "--inject", "empty-run")
 
     assert empty.run is not None
     assert pytest.ExitCode.NO_TESTS_COLLECTED == empty.exit_code

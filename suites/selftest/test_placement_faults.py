@@ -40,6 +40,7 @@ def nested(folder: Path, cells: str, *arguments: str) -> Nested:
     return validate(folder, "--cells", cells, *arguments, str(ROOT / "suites" / "placement"))
 
 
+@pytest.mark.slow  # the quick tier, which the gate runs, asks for all of it
 def test_a_correct_library_is_not_found_wrong(tmp_path: Path) -> None:
     """Tied weights, experts and many layers, with a part of each on disk; and the copies."""
     clean = nested(tmp_path, "(max-memory-cpu-disk-sdpa or device-map-one-sdpa or copies) and not fp16")

@@ -80,6 +80,7 @@ def nested(folder: Path, cells: str, *arguments: str) -> Nested:
     return validate(folder, "--cells", f"{cells} and bf16", *arguments, str(ROOT / "suites" / "quantization"))
 
 
+@pytest.mark.slow  # the quick tier, which the gate runs, asks for all of it
 def test_a_correct_library_is_not_found_wrong(tmp_path: Path) -> None:
     """nf4 and int8 on random weights and on trained ones, as they are."""
     clean = nested(tmp_path, "(bnb-nf4 or bnb-int8) and llama-*")

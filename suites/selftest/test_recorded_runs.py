@@ -16,6 +16,7 @@ from reports.summary import judge
 
 RECORDED = ROOT / "reports" / "recorded"
 README = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+HEADLINE = ("h200-headline-llama-7b", "h200-headline-llama-7b-padded", "h200-headline-falcon-7b")
 RUNS = sorted(path.name for path in RECORDED.iterdir() if path.is_dir())
 
 
@@ -33,7 +34,7 @@ def lines(*begin: str) -> set[str]:
 @pytest.mark.parametrize(
     ("names", "begin", "table"),
     [
-        (("h200-headline-llama-7b", "h200-headline-falcon-7b"), ("| llama-7b |", "| falcon-7b |"), speedup.table),
+        (HEADLINE, ("| llama-7b |", "| falcon-7b |"), speedup.table),
         (("h200-placement",), ("| max-memory-", "| device-map-"), placement.table),
     ],
 )
@@ -55,7 +56,7 @@ def unpacked(name: str, folder: Path) -> Path:
 
 def test_trials_are_those_that_were_recorded(tmp_path: Path) -> None:
     timed = trials.table(sorted(unpacked("h200-trials", tmp_path).iterdir())).splitlines()
-    traced = trials.table([unpacked("h200-traced-trials", tmp_path)]).splitlines()
+    traced = trials.table(sorted(unpacked("h200-traced-trials", tmp_path).iterdir())).splitlines()
     rows = lines("| sdpa/llama-")
 
     assert 16 == len(rows)
@@ -64,11 +65,7 @@ def test_trials_are_those_that_were_recorded(tmp_path: Path) -> None:
 
 def test_sizes_errors_and_quality_of_bitsandbytes_are_those_that_were_recorded(tmp_path: Path) -> None:
     gpu, cpu = unpacked("h200-bitsandbytes", tmp_path), unpacked("cpu-bitsandbytes", tmp_path)
-    told = {
-        line
-        for run in (gpu / "full", gpu / "offload", cpu)
-        for line in quantization.table(read_run(run), "llama-tiny").splitlines()
-    }
+    told = {line for run in (gpu / "full", cpu) for line in quantization.table(read_run(run), "llama-tiny").splitlines()}
     rows = lines("| bnb-")
 
     assert len(rows) > 20
@@ -76,11 +73,15 @@ def test_sizes_errors_and_quality_of_bitsandbytes_are_those_that_were_recorded(t
 
 
 def test_no_check_of_bitsandbytes_failed_on_an_h200(tmp_path: Path) -> None:
-    """A time limit ended the run before its latency, which is not held against it."""
-    run = read_run(unpacked("h200-bitsandbytes", tmp_path) / "full")
+    """But latency, which processes of the same run disturbed, as it says; another run took it in peace."""
+    folder, peaceful = unpacked("h200-bitsandbytes", tmp_path), read_run(RECORDED / "h200-latency-full")
+    run = read_run(folder / "full")
+    disturbed = {name for name, record in run.records.items() if record.reason == "disturbed"}
+    outcomes = {str(record.outcome) for name, record in run.records.items() if name not in disturbed}
 
-    assert {"passed", "expected_failure"} == {str(record.outcome) for record in run.records.values()}
-    assert {"latency"} == {name.rpartition("::")[2].partition("[")[0] for name in run.missing}
+    assert (True, {"passed", "expected_failure"}) == (run.whole, outcomes)
+    assert {"passed"} == {str(peaceful.records[name].outcome) for name in disturbed}
+    assert {"passed"} == {str(each.outcome) for each in read_run(folder / "transformers-4.57").records.values()}
 
 
 def test_two_workers_were_as_much_faster_as_readme_says_and_found_the_same(tmp_path: Path) -> None:
@@ -96,12 +97,16 @@ def test_two_workers_were_as_much_faster_as_readme_says_and_found_the_same(tmp_p
     }
 
 
-def test_readme_counts_the_peaks_in_which_two_workers_differed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("one", "two", "differ"), [("one-worker", "two-workers", 23), ("peaks-one-worker", "peaks-two-workers", 0)]
+)
+def test_readme_counts_the_peaks_in_which_two_workers_differed(one: str, two: str, differ: int, tmp_path: Path) -> None:
+    """Of blocks that the allocator gave, and since then of what was asked for."""
     folder = unpacked("h200-scaling", tmp_path)
-    one, two = (
-        {name: each.memory.get("peak") for name, each in read_run(folder / run).records.items()}
-        for run in ("one-worker", "two-workers")
-    )
-    other = [name for name, peak in one.items() if peak != two[name]]
+    alone, side_by_side = ({name: each.memory.get("peak") for name, each in read_run(folder / run).records.items()}
+                           for run in (one, two))  # fmt: skip
+    known = {name: peak for name, peak in alone.items() if peak is not None}
+    other = [name for name, peak in known.items() if peak != side_by_side[name]]
 
-    assert f"Peaks of memory of {len(other)} checks were not" in " ".join(README)
+    assert differ == len(other)
+    assert f"{len(other)} of {len(known)} peaks" in " ".join(README)
