@@ -2,15 +2,16 @@
 
 It starts from not knowing. A change is reported where four things hold together: the medians of processes lie apart by an
 exact test; Benjamini and Hochberg's share of false discoveries over the matrix is below its limit; the ratio is beyond what
-matters in practice; and clock cycles differ as time does. Unchanged is what an interval says that rules out a change of the
-size that is to be found, twice that threshold.
+matters in practice; and clock cycles, where the device tells its clock, differ as time does. Unchanged is what an interval says
+that rules out a change of the size that is to be found, twice that threshold.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from reports import ratio, timing
 from reports.latency_thresholds import LatencyThresholds, Limit
@@ -20,6 +21,11 @@ from reports.timing import Figure, Timing
 from reports.verdict import Finding, Kind
 
 Findings = dict[str, tuple[Finding, ...]]
+CHECK: Final = "latency"
+_UNKNOWN: Final = Finding(
+    kind=Kind.INCONCLUSIVE, reason="latency_unknown_before",
+    message="the baseline holds no latency that can be read: measure it again",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +51,11 @@ def findings(before: Mapping[str, Record], after: Mapping[str, Record], threshol
             continue
         earlier, later = timing.of(was), timing.of(now)
         if earlier is None:
+            found[id] = [_UNKNOWN] if CHECK in (was.check, now.check) or later is not None else []
             continue
         found[id] = list(_uncompared(earlier, later))
         if later is not None and not found[id]:
-            found[id] += _counted(earlier, later)
+            found[id] += [*_unknown_before(earlier, later), *_counted(earlier, later)]
             pairs += _pairs(was, earlier, later, thresholds)
     for pair in _over_the_matrix(pairs):
         if (finding := judged(pair, thresholds)) is not None:
@@ -63,7 +70,7 @@ def judged(pair: Pair, thresholds: LatencyThresholds) -> Finding | None:
         return _too_few(pair, thresholds)
     beyond = pair.false <= thresholds.false_discoveries and not 1 / limit.ratio <= gap.estimate <= limit.ratio
     if beyond and ratio.exact(pair.before.medians, pair.after.medians) <= thresholds.exact:
-        return _changed(pair, gap)
+        return _changed(pair, gap) if pair.before.settled and pair.after.settled else _unsettled(pair, gap)
     if 1 / limit.found <= gap.low and gap.high <= limit.found:
         return None
     more = ratio.needed(gap.spread, gap.estimate, limit.found, thresholds.confidence)
@@ -81,9 +88,22 @@ def _changed(pair: Pair, gap: Ratio) -> Finding:
             kind=Kind.INCONCLUSIVE, reason="clock", size=_size(gap),
             message=f"{_sentence(pair, gap)}, but in clock cycles {pair.cycles.estimate - 1:+.1%}: the clock differed",
         )  # fmt: skip
-    cycles = f", in clock cycles {pair.cycles.estimate - 1:+.1%}" if pair.cycles is not None else ""
+    cycles = f", in clock cycles {pair.cycles.estimate - 1:+.1%}" if pair.cycles is not None else _CLOCK[pair.before.clock]
     kind = Kind.REGRESSED if slower else Kind.IMPROVED
     return Finding(kind=kind, reason="latency", message=f"{_sentence(pair, gap)}{cycles}", size=_size(gap))
+
+
+# What is said of a change where no clock is known: of what has one.
+_CLOCK: Final = defaultdict(str, dict.fromkeys(("device", "kernel"), "; the device's clock is not known"))
+
+
+def _unsettled(pair: Pair, gap: Ratio) -> Finding:
+    """The change may be one of the warm-up."""
+    return Finding(
+        kind=Kind.INCONCLUSIVE, reason="unsettled", size=_size(gap),
+        message=f"{_sentence(pair, gap)}, but samples of most processes had not settled: raise warm_up_milliseconds in "
+        "matrix/measuring.toml",
+    )  # fmt: skip
 
 
 def _alike(cycles: float, threshold: float, *, slower: bool) -> bool:
@@ -125,6 +145,20 @@ def _uncompared(before: Timing, after: Timing | None) -> Iterator[Finding]:
             if name not in after.figures:
                 yield Finding(kind=Kind.MISSING, reason="figure_missing",
                               message=f"the baseline recorded {name.replace('_', ' ')}, the candidate did not")  # fmt: skip
+            elif before.figures[name].waited and not after.figures[name].waited:
+                yield Finding(kind=Kind.MISSING, reason="waited_missing",
+                              message=f"the baseline recorded what the host waited for {name.replace('_', ' ')}, the "
+                                      "candidate did not")  # fmt: skip
+
+
+def _unknown_before(before: Timing, after: Timing) -> Iterator[Finding]:
+    """What the candidate alone has measured."""
+    for name in after.figures:
+        if name not in before.figures:
+            yield Finding(kind=Kind.INCONCLUSIVE, reason="figure_unknown_before",
+                          message=f"{name.replace('_', ' ')}: the baseline did not measure it")  # fmt: skip
+    if not any((before.figures, after.figures, before.counters, after.counters)):
+        yield _UNKNOWN
 
 
 def _counted(before: Timing, after: Timing) -> Iterator[Finding]:
@@ -183,8 +217,11 @@ def _by_function(sites: Mapping[str, int]) -> Counter[str]:
 
 
 def _sites(before: Timing, after: Timing) -> str:
-    new = {site: count - before.sites.get(site, 0) for site, count in after.sites.items()}
-    return ", ".join(f"{count} more at {site}" for site, count in sorted(new.items()) if count > 0) or "no new call site"
+    """Functions that wait more often than before, by the lines in which they wait now."""
+    grown = _by_function(after.sites) - _by_function(before.sites)
+    lines = {function: [site for site in sorted(after.sites) if function in _by_function({site: 1})] for function in grown}
+    told = [f"{count} more at {' and '.join(lines[function])}" for function, count in sorted(grown.items())]
+    return ", ".join(told) or "no function waits more often than before"
 
 
 def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThresholds) -> Iterator[Pair]:
@@ -192,7 +229,7 @@ def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThr
         limit = thresholds.limit(record.platform, replace(was, held=was.held and now.held))
         fewest = min(len(was.medians), len(now.medians))
         gap = ratio.ratio(was.medians, now.medians, thresholds.confidence) if fewest >= thresholds.processes else None
-        known = gap is not None and was.cycles and now.cycles
+        known = gap is not None and min(len(was.cycles), len(now.cycles)) > 1
         cycles = ratio.ratio(was.cycles, now.cycles, thresholds.confidence) if known else None
         yield Pair(id=record.id, before=was, after=now, limit=limit, gap=gap, cycles=cycles)
 

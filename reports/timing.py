@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,11 +17,12 @@ WAITED: Final = "waited"
 class Figure:
     """One figure: seconds and clock cycles, the median of each process that was not disturbed.
 
-    ``clock`` is device, kernel (that of a call's kernels alone, traced), processor, host or launch; ``cycles`` is empty where
-    the clock of the device is not known.
+    ``clock`` is device, kernel (that of a call's kernels alone, traced), processor, host or launch; ``cycles`` are of the
+    processes that know the clock of their device.
     ``disturbed`` says of the other processes why their samples are not believed. ``waited`` is what the host waited for the
-    outcome of a call, the median of each process, and ``held`` whether the device could be held until all was launched: where
-    it could not, device time has the gaps in it in which the device waits for the host.
+    outcome of a call, the median of each process, and ``held`` whether the device could be held until all was launched, in most
+    processes: where it could not, device time has the gaps in it in which the device waits for the host. ``settled`` says
+    whether the warm-up of most processes ended because samples had settled.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Figure:
     tokens_per_second: float | None = None
     waited: tuple[float, ...] = ()
     held: bool = True
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +78,15 @@ def _figure(name: str, entry: Mapping[str, Any]) -> Figure:
         name=name,
         clock=str(entry["clock"]),
         medians=tuple(float(process["median"]) for process in clean),
-        cycles=tuple(cycles) if len(cycles) == len(clean) else (),
+        cycles=tuple(cycles),
         disturbed=tuple(sorted(reasons)),
         tokens_per_second=entry.get("tokens_per_second"),
         waited=tuple(statistics.median(process["waited"]) for process in clean if process.get("waited")),
-        held=all(2 * process["held"] > len(process["samples"]) for process in clean if process.get("held") is not None),
+        held=_most([2 * each["held"] > len(each["samples"]) for each in clean if each.get("held") is not None]),
+        settled=_most([each["settled"] for each in clean if each.get("settled") is not None]),
     )
+
+
+def _most(processes: Sequence[bool]) -> bool:
+    """Whether it is true of more than half of those that say so."""
+    return not processes or 2 * sum(processes) > len(processes)

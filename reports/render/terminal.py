@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TextIO
@@ -154,13 +155,25 @@ def _verdicts(verdicts: Sequence[Verdict], page: Page) -> list[str]:
 
 
 def _verdict(item: Verdict, page: Page) -> str:
-    also = f" (also: {', '.join(finding.reason for finding in item.also)})" if item.also and not page.all else ""
+    also = f" (also: {_also(item)})" if item.also and not page.all else ""
     lines = [f"  {page.paint(plain(item.id), _style(item))}", page.wrap(item.message + also, 4)]
     if page.all:
         lines += [page.wrap(f"{finding.kind}: {finding.message}", 4) for finding in item.also]
     if item.worse and item.command:
         lines.append(page.paint(f"    $ {plain(item.command)}", "quiet"))
     return "\n".join(lines)
+
+
+def _also(item: Verdict) -> str:
+    """Reasons of the other findings, those of the verdict's kind first: ``latency (2), operators; improved: launches``."""
+    told: dict[Kind, Counter[str]] = {item.kind: Counter()}
+    for finding in item.also:
+        told.setdefault(finding.kind, Counter())[finding.reason] += 1
+    parts = []
+    for kind, reasons in told.items():
+        named = ", ".join(reason if number == 1 else f"{reason} ({number})" for reason, number in reasons.items())
+        parts += [named if kind is item.kind else f"{words(kind)}: {named}"] if reasons else []
+    return "; ".join(parts)
 
 
 def _style(item: Verdict) -> str:

@@ -165,6 +165,65 @@ def test_a_new_synchronization_is_a_regression_with_its_call_site() -> None:
     assert finding.message == "waits of the host for the device a call: 1 before, 2 now: 1 more at b.py:7 g"
 
 
+def test_a_wait_whose_line_moved_is_not_told_as_a_new_one() -> None:
+    """Between two releases most lines move: what grew is a function's count, told by the lines where it waits now."""
+    before = record({}, counters={"synchronizations": 3}, sites={"a.py:1 f": 2, "a.py:3 f": 1})
+    after = record({}, counters={"synchronizations": 5}, sites={"a.py:7 f": 3, "a.py:9 f": 1, "b.py:2 g": 1})
+
+    assert judged(before, after)[0].message.endswith("3 before, 5 now: 1 more at a.py:7 f and a.py:9 f, 1 more at b.py:2 g")
+
+
+def test_a_baseline_that_cannot_be_read_is_not_unchanged() -> None:
+    """Nor is what it did not measure."""
+    whole = record({"prefill": entry(scaled(1.0)), "prefill_kernels": entry(scaled(1.0), "kernel")})
+    spoilt = replace(whole, evidence={"latency": {"figures": {"prefill": {"clock": "device"}}}})
+
+    assert (Kind.INCONCLUSIVE, "latency_unknown_before") == verdict(spoilt, whole)
+    assert (Kind.INCONCLUSIVE, "latency_unknown_before") == verdict(replace(whole, evidence={}), whole)
+    assert (Kind.INCONCLUSIVE, "figure_unknown_before") == verdict(record({"prefill": entry(scaled(1.0))}), whole)
+
+
+def test_what_the_host_waited_for_is_missing_where_it_is_no_longer_measured() -> None:
+    waited = entry(scaled(1.0))
+    for process in waited["processes"]:
+        process["waited"] = [0.02]
+
+    assert (Kind.MISSING, "waited_missing") == verdict(record({"prefill": waited}), record({"prefill": entry(scaled(1.0))}))
+
+
+def test_one_process_without_a_clock_does_not_take_the_clock_from_the_others() -> None:
+    before, after = entry(scaled(1.0)), entry(scaled(1.1), mhz=1800)
+    after["processes"][0]["cycles"] = None
+
+    assert (Kind.INCONCLUSIVE, "clock") == verdict(record({"prefill": before}), record({"prefill": after}))
+    for process in after["processes"]:
+        process["cycles"] = None
+    finding = judged(record({"prefill": before}), record({"prefill": after}))[0]
+    assert (Kind.REGRESSED, True) == (finding.kind, finding.message.endswith("the device's clock is not known"))
+
+
+def test_one_process_of_five_that_was_not_held_does_not_widen_the_limit() -> None:
+    def of(factor: float, *unheld: int) -> Record:
+        told = entry(scaled(factor))
+        for index, process in enumerate(told["processes"]):
+            process |= {"samples": [0.01] * 6, "held": 0 if index in unheld else 6}
+        return record({"prefill": told})
+
+    assert (Kind.REGRESSED, "latency") == verdict(of(1.0), of(1.05, 4))
+    assert (None, "") == verdict(of(1.0), of(1.05, 0, 1, 2))
+
+
+def test_samples_that_had_not_settled_decide_nothing() -> None:
+    def of(factor: float, *unsettled: int) -> Record:
+        told = entry(scaled(factor))
+        for index, process in enumerate(told["processes"]):
+            process["settled"] = index not in unsettled
+        return record({"prefill": told})
+
+    assert (Kind.REGRESSED, "latency") == verdict(of(1.0), of(1.05, 0))
+    assert (Kind.INCONCLUSIVE, "unsettled") == verdict(of(1.0), of(1.05, 0, 1, 2))
+
+
 def test_counts_that_differ_between_processes_decide_nothing() -> None:
     before, after = record({}, counters={"launches": 8}), record({}, counters={}, unsteady={"launches": [8, 9]})
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from reports.record import Outcome, Record
 from reports.render import json, junit, markdown, terminal
 from reports.render.terminal import Page
+from reports.verdict import Finding, Kind
 from suites.selftest.examples import RUNS, compared, record, run
 
 GOOD = record(subject="good")
@@ -151,6 +152,16 @@ def test_a_comparison_tells_the_worst_first() -> None:
 
     assert page.index("Newly failing:") < page.index("Regressed:")
     assert "executes sdpa-math, executed sdpa-flash before" in page
+
+
+def test_what_else_differs_in_a_check_is_counted_by_its_reason_and_what_is_better_said_to_be() -> None:
+    found = compared([GOOD], [replace(GOOD, outcome=Outcome.FAILED)])
+    [worst] = found.verdicts
+    others = [(worst.kind, "latency"), (Kind.IMPROVED, "launches"), (worst.kind, "latency"), (worst.kind, "operators")]
+    also = tuple(Finding(kind=kind, reason=reason, message="") for kind, reason in others)
+    page = terminal.compared(replace(found, verdicts=(replace(worst, also=also),)), Page())
+
+    assert "(also: latency (2), operators; improved: launches)" in page
 
 
 def test_what_fails_in_both_runs_is_told_though_nothing_got_worse() -> None:
