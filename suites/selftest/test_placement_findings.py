@@ -32,6 +32,22 @@ def test_a_spilled_layer_is_named_with_its_size() -> None:
     assert "cpu: layers.1 (100 bytes), 100 bytes in all" in str(finding)
 
 
+def test_every_layer_that_was_spilled_is_named_before_what_is_where_it_should_be() -> None:
+    many = Skeleton(sizes={f"layers.{at}.w": 100 for at in range(9)}, ties=(), blocks=(), modules=())
+    map = {f"layers.{at}": 0 if at < 2 else "cpu" for at in range(9)}
+    (finding,) = of_map(map, many, Promise(uses=("gpu",)), "cuda")
+    told = str(finding)
+
+    assert all(f"layers.{at} (100 bytes)" in told.partition("gpu-0:")[0] for at in range(2, 9))
+    assert "layers.0 (100 bytes)" in told.partition("gpu-0:")[2]
+
+
+def test_what_the_library_only_logged_stands_beside_layers_and_sizes() -> None:
+    (finding,) = of_log(["Device 5 is not available, available devices are [0]"], GPUS, "cuda", "gpu-0: layers.0 (100 bytes)")
+
+    assert str(finding).endswith("available devices are [0]; its map: gpu-0: layers.0 (100 bytes)")
+
+
 def test_a_block_on_two_devices_is_found() -> None:
     torn = {"embed": 0, "layers.0": 0, "layers.1.attention": 0, "layers.1.mlp": 1, "head": 1}
 
@@ -145,13 +161,14 @@ def test_what_the_library_only_logs_is_a_finding(said: str, expected: list[str])
         ("cpu", Promise(uses=("device",)), "cpu", True), (0, Promise(uses=("device",)), "cuda", True),
     ],
 )  # fmt: skip
+@pytest.mark.parametrize("size", ["100", "361472.0"])  # 4-bit weights are counted in fractions
 def test_a_promised_place_that_is_passed_over_for_want_of_memory_is_a_finding(
-    passed_over: object, promised: Promise, platform: str, expected: bool
+    passed_over: object, promised: Promise, platform: str, expected: bool, size: str
 ) -> None:
     """The library names places that it gave nothing, so that its map never holds them."""
     said = (
         "Based on the current allocation process, no modules could be assigned to the following devices due to insufficient "
-        f"memory:\n  - {passed_over}: 100 bytes required\nThese minimum requirements"
+        f"memory:\n  - {passed_over}: {size} bytes required\nThese minimum requirements"
     )
     found = [finding.code for finding in of_log([said], promised, platform)]
 

@@ -118,6 +118,35 @@ def test_copies_that_outlast_every_load_are_not_under_load(monkeypatch: pytest.M
         copying._while_computing(Pair(source="cuda:0", target="cuda:1"), [])
 
 
+class Losing:
+    """Copies of which one, by its number, leaves its last word as it was."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, lost: int) -> None:
+        self.made, self.lost = 0, lost
+        monkeypatch.setattr(copying, "transfer", self.transfer)
+        monkeypatch.setattr(copying, "_sizes", lambda pair: (64,))
+
+    def transfer(self, target: Any, source: Any) -> None:
+        target[:-1] = source[:-1]
+        if self.made != self.lost:
+            target[-1] = source[-1]
+        self.made += 1
+
+    def wrong(self, subject: str) -> int:
+        """Comparisons that found something, of the host with itself."""
+        made = copying.SUBJECTS[subject](Pair(source="cpu", target="cpu"))
+        return sum(bool((sent != arrived).any()) for _, sent, arrived in made)
+
+
+@pytest.mark.parametrize("subject", ["streams", "under-load"])
+def test_a_word_that_any_one_copy_loses_is_found(subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies before and after it into the same place bring that word."""
+    whole = Losing(monkeypatch, -1)
+
+    assert 0 == whole.wrong(subject)
+    assert [1] * whole.made == [Losing(monkeypatch, lost).wrong(subject) for lost in range(whole.made)]
+
+
 def test_a_sum_over_devices_is_compared_with_that_of_the_host() -> None:
     found = list(copying._sums(["cpu", "cpu"]))
 
