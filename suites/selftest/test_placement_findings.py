@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fixtures.placement.asked import Promise
-from fixtures.placement.judgement import of_layers, of_limits, of_log, of_map, of_residents, of_ties, used
+from fixtures.placement.judgement import of_layers, of_limits, of_log, of_map, of_residents, of_states, of_ties, used
 from fixtures.placement.plan import Skeleton, split_blocks
 from fixtures.placement.residence import LOST, Resident, bytes_by_place, footprints, residents
 
@@ -105,6 +105,25 @@ def test_buffers_count_where_they_are_but_for_those_of_what_is_on_disk() -> None
     held = bytes_by_place([*buffers, *host])
 
     assert ({0: 30, "cpu": 30}, {0: 30, "cpu": 20}) == (held, used(held, [*buffers, *host], map))
+
+
+def test_a_quantization_state_that_lies_apart_from_its_weight_is_found() -> None:
+    """Of tensors that only say where they are."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        layer = torch.nn.Linear(1, 1, bias=False, device="meta")
+        layer.weight = torch.nn.Parameter(torch.empty(1, device="cuda:0"))
+        layer.weight.quant_state = SimpleNamespace(absmax=torch.empty(4, device="cuda:0"))
+        together = list(of_states(torch.nn.Sequential(layer)))
+        layer.weight.quant_state.state2 = SimpleNamespace(absmax=torch.empty(4, device="cuda:1"))
+        (apart,) = of_states(torch.nn.Sequential(layer))
+
+    assert [] == together
+    assert "1 weights and their quantization states lie apart: 0.weight on cuda:0, of its quantization state on cuda:1" == str(
+        apart
+    )
 
 
 def test_scales_of_quantized_layers_count_against_max_memory() -> None:

@@ -122,11 +122,26 @@ def test_each_layout_is_found_for_itself(dtype: str, expected: set[str], tmp_pat
     assert {f"{cell}[not-contiguous-{layout}]" for layout in VIEWS - expected} <= broken.ended("passed")
 
 
+def emulated(processor: str) -> tuple[str, ...]:
+    """What makes a nested run one on a kind of processor."""
+    return ("-p", "suites.selftest.emulated.processor", f"--processor={processor}")
+
+
+@pytest.mark.slow
+def test_a_compute_dtype_that_is_ignored_is_found(tmp_path: Path) -> None:
+    """Where the processor computes in the dtype that is asked for."""
+    broken = nested(
+        tmp_path, "bnb-nf4-compute-fp32 and llama-tiny", "--tier=full", *emulated("avx2"), "--inject=bnb-compute-ignored"
+    )
+    cell = "bnb-nf4-compute-fp32/llama-tiny/bf16/cpu"
+
+    assert {f"{cell}::layers[{phase}]" for phase in ("prefill", "decode", "decode-one-row")} <= broken.ended("failed")
+
+
 def dispatched(folder: Path, processor: str, cells: str, *arguments: str) -> Nested:
     """The checks of what executed, on a kind of processor."""
-    emulated = ("-p", "suites.selftest.emulated.processor", f"--processor={processor}")
     suite = ROOT / "suites" / "quantization" / "test_quantized_dispatch.py"
-    return validate(folder, *emulated, "--cells", f"{cells} and llama-trained and bf16", *arguments, str(suite))
+    return validate(folder, *emulated(processor), "--cells", f"{cells} and llama-trained and bf16", *arguments, str(suite))
 
 
 @pytest.mark.parametrize("processor", CORRECT)
@@ -165,5 +180,5 @@ def test_a_native_library_that_cannot_be_loaded_is_an_import_that_failed(tmp_pat
 def test_every_fault_of_quantization_is_tried() -> None:
     assert {name for name in FAULTS if name.startswith("bnb-")} == {
         *(fault for fault, *_ in CAUGHT), *(fault for _, fault, _, _ in BY_PROCESSOR), "bnb-library-broken",
-        "bnb-views-read-in-order",
+        "bnb-views-read-in-order", "bnb-compute-ignored",
     }  # fmt: skip
