@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from matrix.availability import ROOT
+from reports.compare import compare
 from reports.render import placement, quantization, speedup, trials
 from reports.scaling import scaling
 from reports.store import read_run
 from reports.summary import judge
+from reports.thresholds import load_thresholds
+from reports.verdict import Kind
 
 RECORDED = ROOT / "reports" / "recorded"
 README = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
@@ -61,6 +64,16 @@ def test_trials_are_those_that_were_recorded(tmp_path: Path) -> None:
 
     assert 16 == len(rows)
     assert set() == rows - set(timed) - set(traced)
+
+
+def test_identical_runs_on_two_gpus_are_told_apart_as_rarely_as_readme_says(tmp_path: Path) -> None:
+    folder, thresholds = unpacked("h200-traced-trials", tmp_path), load_thresholds()
+    runs = [sorted((folder / name).glob("same-*")) for name in ("second", "third")]
+    compared = [compare(*map(read_run, pair), thresholds) for pair in zip(*runs, strict=True)]
+    changed = [item for each in compared for item in each.verdicts if item.kind is not Kind.UNCHANGED]
+    judged = sum(len(each.verdicts) for each in compared)
+
+    assert f"make {len(compared)} pairs more: {len(changed)} of {judged} checks was judged changed" in " ".join(README)
 
 
 def test_sizes_errors_and_quality_of_bitsandbytes_are_those_that_were_recorded(tmp_path: Path) -> None:
