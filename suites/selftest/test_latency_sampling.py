@@ -14,7 +14,7 @@ from fixtures import visibility
 from fixtures.latency.campaign import one_device, order_of
 from fixtures.latency.found import Asked
 from fixtures.latency.sampling import Sample, enough, noise, series, settled
-from fixtures.latency.telemetry import disturbance, telemetry
+from fixtures.latency.telemetry import Reading, disturbance, summary, telemetry
 from matrix.errors import UserError
 from matrix.measuring import Measuring, load_measuring
 from suites.selftest.samples import check
@@ -129,6 +129,14 @@ def test_noise_is_a_share_of_the_median() -> None:
 )
 def test_a_device_that_is_throttled_or_shared_is_not_believed(throttled: list[str], others: int | None, expected: str) -> None:
     assert expected == disturbance(throttled, others)
+
+
+def test_what_the_device_says_of_itself_is_kept_of_every_sample() -> None:
+    hot = Reading(mhz=1980, celsius=71, watts=650.0, reasons=("power cap",), others=0)
+    cool = Reading(mhz=1200, celsius=60, watts=310.5, others=1)
+
+    assert {"celsius": [60, 71], "watts": [310.5, 650.0], "reasons": ["power cap"], "others": 1} == summary([hot, None, cool])
+    assert {} == summary([Reading(), None])
 
 
 def test_the_cpu_says_that_it_knows_nothing_of_clocks() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,28 @@ def unpacked(name: str, folder: Path) -> Path:
     with tarfile.open(RECORDED / f"{name}.tar.xz") as packed:
         packed.extractall(folder, filter="data")
     return folder / name
+
+
+@pytest.mark.parametrize(
+    ("name", "red"),
+    [
+        ("copy-corrupted", {"copies/gpu-pairs/fp32/cuda": ("failed", 6)}),
+        ("buffer-grown", {"max-memory-gpus-sdpa/llama-deep-tiny/bf16/cuda": ("failed", 1)}),
+        ("no-room", {"max-memory-gpus-sdpa/llama-deep-tiny/bf16/cuda": ("failed", 1)}),
+        ("hook-hangs", {"max-memory-gpu-cpu-sdpa/llama-deep-tiny/bf16/cuda": ("timed_out", 5)}),
+        ("more-of-the-full-tier", {}),
+    ],
+)
+def test_faults_over_a_real_border_turned_red_what_they_broke_and_nothing_else(
+    name: str, red: dict[str, tuple[str, int]], tmp_path: Path
+) -> None:
+    run = read_run(unpacked("h200-placement-runs", tmp_path) / name)
+    bad = [record for record in run.records.values() if str(record.outcome) != "passed"]
+    found = Counter((record.id.partition("::")[0], str(record.outcome)) for record in bad)
+
+    assert run.whole
+    assert ({f"placement-{name}"} if red else set()) == set(run.header.injected)
+    assert {(cell, outcome): count for cell, (outcome, count) in red.items()} == found
 
 
 def test_trials_are_those_that_were_recorded(tmp_path: Path) -> None:
