@@ -60,15 +60,14 @@ def test_ids_that_baselines_were_recorded_under_stay(platform: str, expected: st
 def test_every_decoder_and_the_classifier_are_quantized_in_8_and_4_bits(platform: str) -> None:
     models = {name: entry for name, entry in MATRIX.models.items() if entry.task != "call" and entry.purpose == "correctness"}
     every = {name for name, entry in models.items() if entry.configurations in (("*",), ("bnb-*", "guide-bitsandbytes*"))}
-    some = {"bnb-int8-offload", "bnb-nf4-skip-modules"}  # where the modules that they name are
     names = {
         name for name, entry in MATRIX.configurations.items() if entry.suite == "quantization" and "builds" in entry.checks
     }
-    for name in names - some:
-        found = [cell for cell in cells(MATRIX, platform, "full") if cell.configuration.name == name]
-        planned = {cell.model.name for cell in found if cell.model.purpose == "correctness"}
+    planned = [cell for cell in cells(MATRIX, platform, "full") if cell.model.purpose == "correctness"]
+    for name in names if platform != "cpu" else names - {"bnb-int8-offload"}:
+        found = {cell.model.name for cell in planned if cell.configuration.name == name}
 
-        assert planned - {"bnb-linear-call"} == every
+        assert found - {"bnb-linear-call"} == every - ({"mixtral-tiny"} if name == "bnb-int8-offload" else set()), name
 
 
 def test_quality_is_measured_on_the_trained_model_alone() -> None:

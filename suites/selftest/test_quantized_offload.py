@@ -194,6 +194,41 @@ def test_a_block_that_is_quantized_all_the_same_is_found(make: Callable[..., Qua
         builds(make(prepare=quantized, blocks=()))
 
 
+# Of other architectures: the block that is kept on the CPU, and layers that are quantized and that are not.
+BLOCKS = {"gpt2-tiny": ("transformer.h.1", 4, 4), "gemma2-tiny": (BLOCK, 7, 7),
+          "distilbert-tiny": ("distilbert.transformer.layer.1", 8, 6)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_of_other_architectures_can_stay_on_the_cpu(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, references: QuantizedReferences
+) -> None:
+    """Each has its own among the blocks that the configuration names."""
+    block, quantized, kept = BLOCKS[name]
+    planned = {check.what: check for check in checks(load_matrix(), "cuda", "full")
+               if check.cell.id == f"bnb-int8-offload/{name}/bf16/cuda"}  # fmt: skip
+    cell = dataclasses.replace(planned["builds"].cell, platform="cpu")
+    load, checkpoint = bitsandbytes.load, materialize(cell.model, tmp_path)
+
+    def loading(cell: Cell, folder: Path, method: Method | None, device: str) -> Any:
+        if method is None or not method.offloaded:
+            return load(cell, folder, method, device)
+        model = bitsandbytes.in_one_place(cell, folder, method, device)
+        taken_away(model, (block,))
+        return model
+
+    monkeypatch.setattr(bitsandbytes, "load", loading)
+    builds, layers = Measurement(planned["builds"]), Measurement(planned["layers[prefill]"])
+    with torch.inference_mode():
+        built = bitsandbytes.build(cell, checkpoint, "cpu")
+        quantizes_what_it_should(built, builds)
+        needs_what_its_format_implies(built, Measurement(planned["footprint"]))
+        layers_compute_what_is_stored(built, references, feeding(built, "prefill"), layers)
+
+    assert (quantized, kept) == (builds.seen["quantized"], len(builds.seen["kept"]))
+    assert quantized == layers.seen["calls"]
+
+
 def test_the_cells_that_offload_are_of_gpus_alone() -> None:
     planned = {platform: kinds(platform) for platform in PLATFORMS}
     expected = {"builds", "footprint", "weights", "layers", "correct", "dispatch", "quality"}
