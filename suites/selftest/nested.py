@@ -81,11 +81,13 @@ def validate(
 
 
 def _pytest(arguments: list[str], output: Path, environment: dict[str, str]) -> None:
-    """What the forked process does: pytest with its output in a file, in the caller's environment of now."""
+    """What the forked process does: pytest with its output in a file, in the caller's environment of now, but that it is no
+    worker of pytest-xdist's, which the caller may be one of.
+    """
     import pytest
 
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update({name: value for name, value in environment.items() if not name.startswith("PYTEST_XDIST_")})
     os.chdir(ROOT)
     file = os.open(output, os.O_WRONLY | os.O_CREAT)
     os.dup2(file, 1)
