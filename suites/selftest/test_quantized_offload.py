@@ -51,26 +51,36 @@ def checkpoint(cell: Cell, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return materialize(cell.model, tmp_path_factory.mktemp("checkpoints"))
 
 
-@pytest.fixture
-def make(cell: Cell, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., QuantizedBuilt]]:
-    """Builds the cell; ``prepare`` is done to the model before, and ``drop`` to what is held, after its block is taken away."""
+def split(
+    monkeypatch: pytest.MonkeyPatch,
+    cell: Cell,
+    checkpoint: Path,
+    blocks: tuple[str, ...],
+    prepare: Callable[[Any], object] = nothing,
+    drop: Callable[[dict[str, Any]], object] = nothing,
+) -> QuantizedBuilt:
+    """The cell with blocks taken away; ``prepare`` is done to the model before, and ``drop`` to what is held after that."""
     load = bitsandbytes.load
 
-    def build(
-        prepare: Callable[[Any], object] = nothing,
-        drop: Callable[[dict[str, Any]], object] = nothing,
-        blocks: tuple[str, ...] = (BLOCK,),
-    ) -> QuantizedBuilt:
-        def loading(cell: Cell, folder: Path, method: Method | None, device: str) -> Any:
-            if method is None or not method.offloaded:
-                return load(cell, folder, method, device)
-            model = bitsandbytes.in_one_place(cell, folder, method, device)
-            prepare(model)
-            drop(taken_away(model, blocks))
-            return model
+    def loading(cell: Cell, folder: Path, method: Method | None, device: str) -> Any:
+        if method is None or not method.offloaded:
+            return load(cell, folder, method, device)
+        model = bitsandbytes.in_one_place(cell, folder, method, device)
+        prepare(model)
+        drop(taken_away(model, blocks))
+        return model
 
-        monkeypatch.setattr(bitsandbytes, "load", loading)
+    with monkeypatch.context() as patched:
+        patched.setattr(bitsandbytes, "load", loading)
         return bitsandbytes.build(cell, checkpoint, "cpu")
+
+
+@pytest.fixture
+def make(cell: Cell, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., QuantizedBuilt]]:
+    """Builds the cell with its block taken away, or other ones."""
+
+    def build(blocks: tuple[str, ...] = (BLOCK,), **changes: Any) -> QuantizedBuilt:
+        return split(monkeypatch, cell, checkpoint, blocks, **changes)
 
     with torch.inference_mode():
         yield build
@@ -208,19 +218,9 @@ def test_a_block_of_other_architectures_can_stay_on_the_cpu(
     planned = {check.what: check for check in checks(load_matrix(), "cuda", "full")
                if check.cell.id == f"bnb-int8-offload/{name}/bf16/cuda"}  # fmt: skip
     cell = dataclasses.replace(planned["builds"].cell, platform="cpu")
-    load, checkpoint = bitsandbytes.load, materialize(cell.model, tmp_path)
-
-    def loading(cell: Cell, folder: Path, method: Method | None, device: str) -> Any:
-        if method is None or not method.offloaded:
-            return load(cell, folder, method, device)
-        model = bitsandbytes.in_one_place(cell, folder, method, device)
-        taken_away(model, (block,))
-        return model
-
-    monkeypatch.setattr(bitsandbytes, "load", loading)
     builds, layers = Measurement(planned["builds"]), Measurement(planned["layers[prefill]"])
     with torch.inference_mode():
-        built = bitsandbytes.build(cell, checkpoint, "cpu")
+        built = split(monkeypatch, cell, materialize(cell.model, tmp_path), (block,))
         quantizes_what_it_should(built, builds)
         needs_what_its_format_implies(built, Measurement(planned["footprint"]))
         layers_compute_what_is_stored(built, references, feeding(built, "prefill"), layers)
