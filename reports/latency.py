@@ -8,12 +8,12 @@ that rules out a change of the size that is to be found, twice that threshold.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from reports import ratio, timing
+from reports import counts, ratio, timing
 from reports.latency_thresholds import LatencyThresholds, Limit
 from reports.ratio import Ratio
 from reports.record import HOLDING, Record
@@ -55,7 +55,7 @@ def findings(before: Mapping[str, Record], after: Mapping[str, Record], threshol
             continue
         found[id] = list(_uncompared(earlier, later))
         if later is not None and not found[id]:
-            found[id] += [*_unknown_before(earlier, later), *_counted(earlier, later)]
+            found[id] += [*_unknown_before(earlier, later), *counts.findings(earlier, later, thresholds.counts)]
             pairs += _pairs(was, earlier, later, thresholds)
     for pair in _over_the_matrix(pairs):
         if (finding := judged(pair, thresholds)) is not None:
@@ -159,69 +159,6 @@ def _unknown_before(before: Timing, after: Timing) -> Iterator[Finding]:
                           message=f"{name.replace('_', ' ')}: the baseline did not measure it")  # fmt: skip
     if not any((before.figures, after.figures, before.counters, after.counters)):
         yield _UNKNOWN
-
-
-def _counted(before: Timing, after: Timing) -> Iterator[Finding]:
-    """Counts repeat exactly, so any difference is one; what the baseline cannot say is said."""
-    for name in (*after.counters, *after.unsteady):
-        if name not in before.counters:
-            values = ", ".join(map(str, before.unsteady.get(name, ())))
-            why = f"differ between its processes: {values}" if values else "were not counted"
-            yield Finding(kind=Kind.INCONCLUSIVE, reason=f"{name}_unknown_before",
-                          message=f"{_COUNTS.get(name, name)} a call: in the baseline they {why}")  # fmt: skip
-    for name, was in before.counters.items():
-        now = after.counters.get(name)
-        if name in after.unsteady:
-            seen = ", ".join(map(str, after.unsteady[name]))
-            yield Finding(kind=Kind.INCONCLUSIVE, reason=f"{name}_unsteady",
-                          message=f"{_COUNTS.get(name, name)} a call: {was} before, now processes differ: {seen}")  # fmt: skip
-        elif now is None:
-            yield Finding(
-                kind=Kind.MISSING, reason=f"{name}_missing", message=f"the baseline counted {name}, the candidate did not"
-            )
-        elif now == was and name == "synchronizations" and (moved := _moved(before, after)):
-            yield Finding(
-                kind=Kind.INCONCLUSIVE, reason="synchronizations_moved",
-                message=f"{_COUNTS[name]} a call: {was} before and now, but elsewhere: {moved}",
-            )  # fmt: skip
-        elif now != was:
-            sites = f": {_sites(before, after)}" if name == "synchronizations" and now > was else ""
-            yield Finding(
-                kind=Kind.REGRESSED if now > was else Kind.IMPROVED, reason=name, size=ratio_of(was, now),
-                message=f"{_COUNTS.get(name, name)} a call: {was} before, {now} now{sites}",
-            )  # fmt: skip
-
-
-_COUNTS = {"synchronizations": "waits of the host for the device", "retained": "bytes that stay allocated after",
-           "operators": "operators", "casts": "casts between dtypes", "launches": "kernel launches"}  # fmt: skip
-
-
-def ratio_of(was: int, now: int) -> float:
-    """How many times the larger is the smaller."""
-    low, high = sorted((abs(was), abs(now)))
-    return high / low if low else float(high)
-
-
-def _moved(before: Timing, after: Timing) -> str:
-    """Where the host waits now and did not before, by file and function: lines move without a reason to look at them."""
-    was, now = (_by_function(each.sites) for each in (before, after))
-    return ", ".join(f"{count} at {site}" for site, count in sorted((now - was).items()))
-
-
-def _by_function(sites: Mapping[str, int]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for site, count in sites.items():
-        place, _, function = site.partition(" ")
-        found[f"{place.rpartition(':')[0]} {function}"] += count
-    return found
-
-
-def _sites(before: Timing, after: Timing) -> str:
-    """Functions that wait more often than before, by the lines in which they wait now."""
-    grown = _by_function(after.sites) - _by_function(before.sites)
-    lines = {function: [site for site in sorted(after.sites) if function in _by_function({site: 1})] for function in grown}
-    told = [f"{count} more at {' and '.join(lines[function])}" for function, count in sorted(grown.items())]
-    return ", ".join(told) or "no function waits more often than before"
 
 
 def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThresholds) -> Iterator[Pair]:

@@ -16,7 +16,11 @@ SHORT: Final = "device_short"
 HOST: Final = "host"
 LAUNCH: Final = "launch"
 CPU: Final = "cpu"
-LIMITS: Final = (DEVICE, SHORT, KERNEL, HOST, LAUNCH, CPU)
+PYTHON_CALLS: Final = "python_calls"
+# Figures that have a limit of their own; the others have that of the clock that told them.
+FIGURES: Final = ("time_to_first_token", "generation", "load")
+LIMITS: Final = (DEVICE, SHORT, KERNEL, HOST, LAUNCH, CPU, *FIGURES)
+COUNTS: Final = (PYTHON_CALLS,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +38,9 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyThresholds:
-    """``short`` is in seconds: a workload of the device below it has a limit of its own."""
+    """``short`` is in seconds: a workload of the device below it has a limit of its own. ``counts`` are the ratios from which
+    on a count differs that is not compared exactly.
+    """
 
     confidence: float
     exact: float
@@ -42,13 +48,16 @@ class LatencyThresholds:
     processes: int
     short: float
     limits: Mapping[str, Limit]
+    counts: Mapping[str, float]
 
     def limit(self, platform: str, figure: Figure) -> Limit:
-        """The limit of a figure: by the clock that told it, and on the CPU one for all. Where the device was not held, its time
-        has gaps in which it waits for the host, and is as noisy as the host's.
+        """The limit of a figure: its own, or by the clock that told it, and on the CPU one for all. Where the device was not
+        held, its time has gaps in which it waits for the host, and is as noisy as the host's.
         """
         if platform == "cpu":
             return self.limits[CPU]
+        if figure.name in FIGURES and figure.clock == HOST:
+            return self.limits[figure.name]
         if figure.clock == KERNEL:
             return self.limits[KERNEL]
         if figure.clock != DEVICE or not figure.held:
@@ -67,6 +76,7 @@ def latency_thresholds(keys: Fields) -> LatencyThresholds:
         processes=keys.whole("processes"),
         short=keys.number("short"),
         limits={name: Limit(name=name.replace("_", " "), ratio=_ratio(entry)) for name, entry in limits.items()},
+        counts={name: _ratio(keys.table(name)) for name in COUNTS},
     )
     keys.text("source")
     if thresholds.processes < 2:

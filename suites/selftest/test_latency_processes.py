@@ -68,6 +68,7 @@ def test_a_check_has_its_figures_counts_and_the_way_it_was_started(clean: dict[s
         ("memory-retained", PREFILL, "retained"),
         ("dtype-upcast", PREFILL, "casts"),
         ("layer-overhead", DECODE, "operators"),
+        ("python-overhead", DECODE, "python_calls"),
         ("shapes-retuned", ALTERNATING, "operators"),
     ],
 )
@@ -207,7 +208,7 @@ def test_every_schedule_that_may_be_timed_has_its_tasks() -> None:
 
 def test_every_fault_of_latency_is_tried() -> None:
     assert {fault.name for fault in faults.FAULTS} == {
-        "host-sync", "memory-retained", "dtype-upcast", "layer-overhead", "shapes-retuned", "slower"
+        "host-sync", "memory-retained", "dtype-upcast", "layer-overhead", "python-overhead", "shapes-retuned", "slower"
     }  # fmt: skip
 
 

@@ -230,6 +230,42 @@ def test_counts_that_differ_between_processes_decide_nothing() -> None:
     assert (Kind.INCONCLUSIVE, "launches_unsteady") == verdict(before, after)
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "expected"),
+    [
+        ([2000], [2099], (None, "")),
+        ([2000], [2100], (Kind.REGRESSED, "python_calls")),
+        ([2100], [2000], (Kind.IMPROVED, "python_calls")),
+        ([17_294, 17_302], [17_295], (None, "")),
+        ([17_294, 17_302], [18_200, 18_201], (Kind.REGRESSED, "python_calls")),
+        ([2000], [2000, 2200], (Kind.INCONCLUSIVE, "python_calls_unsteady")),
+        ([2000, 2200], [2000], (Kind.INCONCLUSIVE, "python_calls_unknown_before")),
+    ],
+)
+def test_calls_of_python_functions_differ_from_their_limit_on(
+    was: list[int], now: list[int], expected: tuple[Kind | None, str]
+) -> None:
+    def of(values: list[int]) -> Record:
+        steady = len(values) == 1
+        return record({}, counters={"python_calls": values[0]} if steady else {"operators": 1},
+                      unsteady={} if steady else {"python_calls": values})  # fmt: skip
+
+    before, after = of(was), of(now)
+    for each in (before, after):
+        each.evidence["latency"]["counters"]["operators"] = 1
+
+    assert expected == verdict(before, after)
+
+
+def test_what_is_loaded_has_a_limit_of_its_own_and_so_has_the_first_token() -> None:
+    def of(name: str, factor: float) -> Record:
+        return record({name: entry(scaled(factor), "host")})
+
+    assert (None, "") == verdict(of("load", 1.0), of("load", 1.2))
+    assert (Kind.REGRESSED, "latency") == verdict(of("load", 1.0), of("load", 1.3))
+    assert (Kind.REGRESSED, "latency") == verdict(of("time_to_first_token", 1.0), of("time_to_first_token", 1.2))
+
+
 def test_a_missing_benchmark_and_a_regression_make_a_comparison_worse() -> None:
     before = record({"prefill": entry(scaled(1.0))})
     gone = compare(run(before), run(), THRESHOLDS)
