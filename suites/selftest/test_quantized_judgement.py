@@ -19,7 +19,12 @@ from fixtures.checkpoints import materialize
 from fixtures.findings import Finding
 from fixtures.measure import Measurement
 from fixtures.quantization import judgement
-from fixtures.quantization.judgement import holds_quantized_layers, quantizes_what_it_should, stores_the_nearest_codes
+from fixtures.quantization.judgement import (
+    holds_quantized_layers,
+    needs_what_its_format_implies,
+    quantizes_what_it_should,
+    stores_the_nearest_codes,
+)
 from fixtures.quantization.layers import linear_layers, quantized_modules, to_quantize
 from fixtures.quantization.method import method_of
 from fixtures.quantization.reference import QuantizedReferences
@@ -117,6 +122,17 @@ def test_a_model_without_a_quantized_layer_passes_nothing() -> None:
     model: Any = SimpleNamespace(model=torch.nn.Sequential(torch.nn.Linear(2, 2)))
     with pytest.raises(Finding, match="no layer of the model is quantized"):
         holds_quantized_layers(model)
+
+
+@pytest.mark.parametrize(("more", "said"), [(0, "which explains it"), (1 << 20, r"with which it would be [\d,]+$")])
+def test_layers_that_are_known_to_be_missing_do_not_explain_any_size(
+    check: Check, built: QuantizedBuilt, monkeypatch: pytest.MonkeyPatch, more: int, said: str
+) -> None:
+    whole = 2 * sum(values.size for _, values in raw(built.original).values())
+    monkeypatch.setattr(judgement, "quantized", lambda tensors: {})
+
+    with pytest.raises(Finding, match=f"its format implies .* 14 layers were left in full precision, {said}"):
+        needs_what_its_format_implies(dataclasses.replace(built, footprint=whole + more), Measurement(check))
 
 
 def test_layers_that_are_not_stored_hide_nothing_of_the_others(
