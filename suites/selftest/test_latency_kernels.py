@@ -11,6 +11,7 @@ import torch
 
 from fixtures.faults import latency as faults
 from fixtures.latency import counters
+from fixtures.latency.campaign import measure
 from fixtures.latency.evidence import of_processes
 from fixtures.latency.found import Found
 from fixtures.latency.measuring import Process, _launch
@@ -41,7 +42,9 @@ class Activity:
         self.device_type, self.is_user_annotation = (lambda: SimpleNamespace(name="CUDA")), (lambda: False)
 
 
-def traced(monkeypatch: pytest.MonkeyPatch, *readings: Reading, kernels: tuple[float, ...] = (2e-6, 3e-6)) -> dict[str, Any]:
+def traced(
+    monkeypatch: pytest.MonkeyPatch, *readings: Reading, kernels: tuple[float, ...] = (2e-6, 3e-6), counts: bool = True
+) -> dict[str, Any]:
     """What a process on a GPU says of the kernels of a call, of which these are recorded."""
     activities = (*(("gemm", round(each * 1e9)) for each in kernels), ("Memcpy HtoD", 9000))
     raws = [Activity(name, nanoseconds) for name, nanoseconds in activities]
@@ -54,7 +57,7 @@ def traced(monkeypatch: pytest.MonkeyPatch, *readings: Reading, kernels: tuple[f
     monkeypatch.setattr(counters, "_counting", lambda counts, on_device: nullcontext())
     process = Process("cpu", load_measuring("cpu"), lambda found: None)
     process.platform, process.device, process.telemetry = "cuda", "cuda", Told(*readings)
-    return process._counted(Task(figure="prefill", run=lambda: None, clock="device", tokens=8, units=2))
+    return process._counted(Task(figure="prefill", run=lambda: None, clock="device", tokens=8, units=2), counts=counts)
 
 
 def test_on_a_gpu_the_kernels_of_a_call_are_counted_and_timed_without_copies(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +66,21 @@ def test_on_a_gpu_the_kernels_of_a_call_are_counted_and_timed_without_copies(mon
 
     assert [2] == [counts["launches"] for counts in found["counts"]]
     assert ("kernel", 2.5e-6, round(5e-6 * 1980e6 / 2)) == (figure["clock"], figure["median"], figure["cycles"])
+
+
+def test_of_many_processes_most_trace_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = traced(monkeypatch, counts=False)
+
+    assert (["figures"], 2) == (list(found), len(found["figures"]["prefill_kernels"]["samples"]))
+    assert {} == traced(monkeypatch, counts=False, kernels=())
+
+
+def test_the_first_two_that_trace_count_as_well() -> None:
+    done: list[tuple[int, bool, bool]] = []
+    server: Any = SimpleNamespace(measure=lambda number, order, **how: done.append((number, how["counting"], how["counts"])))
+    measure([server], [], 1, 4)
+
+    assert [(0, False, True), (1, True, True), (2, True, True), (3, True, False), (4, True, False)] == done
 
 
 def test_kernels_of_a_device_that_was_slowed_down_are_traced_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,8 +125,9 @@ def test_a_call_without_kernels_has_no_time_of_them(monkeypatch: pytest.MonkeyPa
 
 def test_what_was_timed_stands_before_what_was_traced_whichever_was_read_first() -> None:
     """pytest-benchmark is handed the first figure."""
-    entry = {"clock": "device", "tokens": 8, "units": 1, "samples": [1.0], "median": 1.0, "marked": []}
-    results = [({"prefill_kernels": entry}, [{"launches": 1}]), ({"prefill": entry}, [])]
+    entry: dict[str, Any] = {"clock": "device", "tokens": 8, "units": 1, "samples": [1.0], "median": 1.0, "marked": []}
+    kernels = entry | {"clock": "kernel"}
+    results = [({"prefill_kernels": kernels}, [{"launches": 1}]), ({"prefill_kernels": kernels}, []), ({"prefill": entry}, [])]
     found = [
         Found(process=0, result={"figures": figures, "counts": counts, "telemetry": {}}, start="", context=0.0, telemetry="")
         for figures, counts in results

@@ -216,7 +216,7 @@ def test_every_fault_of_latency_is_tried() -> None:
 def test_where_a_fork_is_not_safe_processes_are_started_anew(server: Server) -> None:
     """The measuring process imports for itself, and finds the same."""
     order = {"platform": "cpu", "inject": [], "own": 0, "start": "spawn", "identity": "here",
-             "jobs": [{"check": DECODE, "inject": [], "counting": False}]}  # fmt: skip
+             "jobs": [{"check": DECODE, "inject": [], "counting": False, "counts": True}]}  # fmt: skip
     out, words = (Path(server._folder.name) / name for name in ("anew", "anew-words"))
 
     assert 0 == _anew(order | {"out": str(out), "words": str(words)}), words.read_text()

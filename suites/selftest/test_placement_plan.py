@@ -34,7 +34,7 @@ from suites.selftest.samples import configuration
 MATRIX = load_matrix()
 PLACED = [
     cell for cell in cells(MATRIX, "cuda", "full")
-    if cell.configuration.combined[-1:] in {("sdpa",), ("bnb-int8",), ("bnb-nf4",)} and cell.dtype == "bf16"
+    if cell.configuration.combined[-1:] in {("sdpa",), ("bnb-int8",), ("bnb-nf4",)} and cell.dtype in ("bf16", "fp32")
     and not cell.configuration.refusals
 ]  # fmt: skip
 PLENTY = {0: 10**11, 1: 10**11, "cpu": 10**11}
