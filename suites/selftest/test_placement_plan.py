@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import pytest
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
+from fixtures import transformers_api
 from fixtures.builders.bitsandbytes import quantization_config
 from fixtures.builders.placement import PLANNERS, method_in
 from fixtures.checkpoints import materialize
@@ -28,10 +32,12 @@ from fixtures.quantization.method import Method
 from matrix.cell import Cell
 from matrix.errors import UserError
 from matrix.expand import cells
-from matrix.load import load_matrix
+from matrix.expectation import Expectation
+from matrix.expression import parse
+from matrix.load import load_expectations, load_matrix
 from suites.selftest.samples import configuration
 
-MATRIX = load_matrix()
+MATRIX, EXPECTATIONS = load_matrix(), load_expectations()
 PLACED = [
     cell for cell in cells(MATRIX, "cuda", "full")
     if cell.configuration.combined[-1:] in {("sdpa",), ("bnb-int8",), ("bnb-nf4",)} and cell.dtype in ("bf16", "fp32")
@@ -41,15 +47,15 @@ PLENTY = {0: 10**11, 1: 10**11, "cpu": 10**11}
 SDPA = [cell for cell in PLACED if cell.configuration.name == "device-map-auto-sdpa"]
 
 
-def quantizer(model: Any, method: Method | None) -> Any:
+def quantizer(model: Any, method: Method | None, name: str) -> Any:
     """What transformers quantizes a model with, its layers already those of bitsandbytes; None without a method."""
     if method is None:
         return None
-    import torch
     from transformers.quantizers.auto import AutoHfQuantizer
 
-    made = AutoHfQuantizer.from_config(quantization_config(method, torch.bfloat16), pre_quantized=False)
-    made.preprocess_model(model=model, dtype=torch.bfloat16, device_map="auto", checkpoint_files=None, use_kernels=False)
+    dtype = transformers_api.torch_dtype(name)
+    made = AutoHfQuantizer.from_config(quantization_config(method, dtype), pre_quantized=False)
+    made.preprocess_model(model=model, dtype=dtype, device_map="auto", checkpoint_files=None, use_kernels=False)
     return made
 
 
@@ -59,14 +65,19 @@ def bones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder, kept = tmp_path_factory.mktemp("checkpoints"), {}
 
     def made(cell: Cell) -> tuple[Any, Any, Skeleton]:
-        key = cell.model.name, cell.configuration.combined[-1]
+        key = cell.model.name, cell.dtype, cell.configuration.combined[-1]
         if key not in kept:
             model, method = empty(cell, materialize(cell.model, folder)), method_in(cell)
             skeleton = skeleton_of(model, method)
-            kept[key] = model, quantizer(model, method), skeleton
+            kept[key] = model, quantizer(model, method, cell.dtype), skeleton
         return kept[key]
 
     yield made
+
+
+def holds(entry: Expectation) -> bool:
+    """Whether an entry speaks of the libraries that plan here."""
+    return all(Version(version(package)) in SpecifierSet(wanted) for package, wanted in entry.versions.items())
 
 
 @pytest.mark.parametrize("cell", PLACED, ids=lambda cell: cell.id)
@@ -78,7 +89,7 @@ def test_the_library_plans_what_the_configuration_promises(cell: Cell, bones: An
     map, said = planned(model, given, dict(limits or PLENTY), quantizes)
     wanted = promise(asked, given, limits or {}, skeleton, 2)
 
-    assert [] == [
+    found = [
         str(finding)
         for finding in (
             *of_log(said, wanted, "cuda"),
@@ -86,6 +97,10 @@ def test_the_library_plans_what_the_configuration_promises(cell: Cell, bones: An
             *of_limits(planned_bytes(skeleton, map), limits or {}),
         )
     ]
+    known = [entry.message for entry in EXPECTATIONS if entry.about("placed") and parse(entry.cells)(cell) and holds(entry)]
+
+    assert len(known) == len(found)
+    assert all(message in finding for message, finding in zip(known, found, strict=True))
 
 
 @pytest.mark.parametrize("cell", SDPA, ids=lambda cell: cell.model.name)
