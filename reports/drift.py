@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from reports.record import Record
 from reports.statistics import Trend, growth, metrics, size, trend
@@ -28,6 +28,8 @@ def findings(before: Record, after: Record, thresholds: Thresholds) -> Iterator[
         return
     yield from _errors(before, after, thresholds)
     yield from _executed(before, after)
+    yield from _bits(before, after)
+    yield from _inputs(before, after)
     yield from _dispatch(before, after, thresholds)
     yield from _memory(before, after, thresholds)
 
@@ -79,6 +81,41 @@ def _executed(before: Record, after: Record) -> Iterator[Finding]:
         yield Finding(kind=Kind.REGRESSED, reason="more_declined", message=message)
 
 
+def _bits(before: Record, after: Record) -> Iterator[Finding]:
+    """Of a model that is spread over devices: whether its bits were compared with the whole model's, and were the same."""
+    for name, reason, message in _BITS:
+        was, now = before.evidence.get(name), after.evidence.get(name)
+        if was is True and now is None:
+            yield _lost("whether a model that is spread says the same bits", "bits_missing")
+            return
+        if was is True and now is False:
+            yield Finding(kind=Kind.REGRESSED, reason=reason, message=message)
+            return
+
+
+_BITS = (
+    ("to_the_bit", "bits_not_compared", "the bits are no longer held to those of the whole model, but to rounding"),
+    ("same_bits", "other_bits", "the bits were those of the whole model, and are others that rounding explains"),
+)
+
+
+def _inputs(before: Record, after: Record) -> Iterator[Finding]:
+    """On which device inputs may be: declined where they were answered is a loss."""
+    was, now = before.evidence.get("inputs"), after.evidence.get("inputs")
+    if not isinstance(was, Mapping):
+        return
+    if not isinstance(now, Mapping):
+        yield _lost("what becomes of inputs on each device", "inputs_missing")
+        return
+    for device, how in was.items():
+        answered, answers = (str(each).startswith("the same answer") for each in (how, now.get(device, "")))
+        if device not in now:
+            yield _lost(f"what becomes of inputs on {device}", "inputs_missing")
+        elif answered != answers:
+            kind = Kind.REGRESSED if answered else Kind.IMPROVED
+            yield Finding(kind=kind, reason="inputs", message=f"inputs on {device}: {how} before, {now[device]} now")
+
+
 def _dispatch(before: Record, after: Record, thresholds: Thresholds) -> Iterator[Finding]:
     was, now = before.families, after.families
     if was is None or was == now:
@@ -106,8 +143,8 @@ def _memory(before: Record, after: Record, thresholds: Thresholds) -> Iterator[F
     for name, was in before.memory.items():
         kind = name.partition("@")[0]
         threshold = thresholds.memory.get(kind)
-        if threshold is None:
-            continue
+        if threshold is None or (kind == "loading_peak" and before.platform == "cpu"):
+            continue  # on the CPU it is of all that the process has
         if name not in after.memory:
             yield _lost(_memory_name(name), f"{kind}_missing")
         elif (way := growth(was, now := after.memory[name], threshold)) is not Trend.STEADY:
@@ -115,7 +152,7 @@ def _memory(before: Record, after: Record, thresholds: Thresholds) -> Iterator[F
             yield Finding(kind=_KINDS[way], reason=kind, message=sentence, size=size(was, now))
 
 
-_MEMORY_NAMES = {"footprint": "the memory footprint", "peak": "peak memory"}
+_MEMORY_NAMES = {"footprint": "the memory footprint", "peak": "peak memory", "loading_peak": "peak memory while loading"}
 
 
 def _memory_name(name: str) -> str:

@@ -15,7 +15,7 @@ from reports.latency_thresholds import LatencyThresholds, latency_thresholds
 from reports.verdict import Kind
 
 FILE: Final = Path(__file__).with_name("thresholds.toml")
-MEMORIES: Final = ("footprint", "peak")
+MEMORIES: Final = ("footprint", "peak", "loading_peak")
 CHANGED: Final = (Kind.REGRESSED, Kind.INCONCLUSIVE)
 
 

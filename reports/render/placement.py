@@ -12,8 +12,8 @@ from reports.run import Run
 
 SUITE: Final = "suites/placement"
 HEAD: Final = (
-    "configuration", "model", "dtype", "checks passed", "weights", "peak", "prefill: whole, placed", "decode: whole, placed",
-    "copies in a prefill",
+    "configuration", "model", "dtype", "checks passed", "weights", "peak", "loading", "prefill: whole, placed",
+    "decode: whole, placed", "copies in a prefill",
 )  # fmt: skip
 EMPTY: Final = "-"
 
@@ -21,8 +21,10 @@ EMPTY: Final = "-"
 def table(run: Run) -> str:
     """One line a cell, and under it how the GPUs are connected and what was copied between them.
 
-    ``weights`` are bytes at each place; ``peak`` is the highest of all workloads on each GPU above what was there before; times
-    are the medians of a pass on the host's clock; copies are those of the profiler, beside the time of all kernels.
+    ``weights`` are bytes at each place; ``peak`` is the highest of all workloads on each GPU above what was there before, and
+    ``loading`` that while the model was loaded, which may be beyond ``max_memory``; times are the medians of a pass on the
+    host's clock; copies are those of the profiler, beside the time of all kernels and the copies that the whole model makes
+    too.
     """
     cells: dict[str, list[Record]] = defaultdict(list)
     for record in run.records.values():
@@ -38,10 +40,11 @@ def _line(records: list[Record]) -> tuple[str, ...]:
     passed = sum(record.outcome is Outcome.PASSED for record in records)
     held = _highest(records, "footprint@")
     cost: Mapping[str, Any] = next((record.evidence for record in records if record.check == "transfer-cost"), {})
-    peaks, prefill, decode = _highest(records, "peak@"), cost.get("prefill"), cost.get("decode")
+    peaks, loading = _highest(records, "peak@"), _highest(records, "loading_peak@")
+    prefill, decode = cost.get("prefill"), cost.get("decode")
     return (
         first.configuration, first.model, first.dtype, f"{passed} of {len(records)}", _sizes(held), _sizes(peaks),
-        _times(prefill), _times(decode), _moved(prefill),
+        _sizes(loading), _times(prefill), _times(decode), _moved(prefill),
     )  # fmt: skip
 
 
@@ -67,7 +70,8 @@ def _moved(figures: Any) -> str:
     if not figures or "copies" not in figures:
         return EMPTY
     listed = ", ".join(f"{count} {way} {figures['copy_us'][way]:.0f} us" for way, count in sorted(figures["copies"].items()))
-    return f"{listed or 'none'}; kernels {figures['kernel_us']:.0f} us"
+    whole = ", ".join(f"{count} {way}" for way, count in sorted(figures.get("whole_copies", {}).items()))
+    return f"{listed or 'none'}{f', whole {whole}' if whole else ''}; kernels {figures['kernel_us']:.0f} us"
 
 
 def _links(run: Run) -> Iterator[str]:

@@ -23,11 +23,16 @@ CAUGHT = {
     "placement-border-truncated": (f"{SPLIT}same[left-padding]", "tokens differ from the whole model's, first row 0"),
     "placement-stale-row": (f"{SPLIT}same[decode]", "3 of 34 tokens differ from the whole model's, first row 0, position 31"),
     "placement-head-untied": (f"{SPLIT}placed", "tied tensors are 2 tensors, their bytes are held twice"),
+    "placement-ties-lost": (f"{SPLIT}placed", "tied tensors are 2 tensors, their bytes are held twice"),
+    "placement-offload-kept": (f"{SPLIT}same[decode]", "weights lie elsewhere after the pass than before it: transformer."),
     "placement-buffer-grown": (f"{SPLIT}placed", "bytes of weights, buffers and quantization state, max_memory allows 2,592,"),
     "placement-copy-corrupted": (f"{COPIES}calls[direct]", "cpu -> cpu, direct, 262,148 bytes: 1 of 65537 words"),
 }
 # Tried with the slow ones: what finds them has tests of its own beside.
-SLOW = {"placement-buffer-grown", "placement-no-room", "placement-map-ignored", "placement-gpu-unavailable"}
+SLOW = {
+    "placement-buffer-grown", "placement-ties-lost", "placement-offload-kept", "placement-no-room", "placement-map-ignored",
+    "placement-gpu-unavailable",
+}  # fmt: skip
 # ... and other checks that the same run must fail, each for itself.
 BESIDES = {
     "placement-border-truncated": (f"{SPLIT}inputs",),

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 import pytest
+import torch
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
@@ -153,6 +154,17 @@ def test_a_tied_head_stays_with_its_embedding(bones: Any) -> None:
     assert (0, 0, 1) == (map["transformer.wte"], map["lm_head"], map["transformer.ln_f"])
 
 
+def test_a_tie_is_promised_by_the_config_whatever_the_library_ties(bones: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, *_, skeleton = bones(next(cell for cell in PLACED if cell.model.name == "gpt2-tiny"))
+    head = torch.nn.Linear(1, 1, device="meta")
+    monkeypatch.setattr(model, "get_output_embeddings", lambda: head)
+    model.add_module("other_head", head)
+
+    assert (("transformer.wte.weight", "lm_head.weight"),) == skeleton.ties
+    assert ("transformer.wte.weight", "other_head.weight") in skeleton_of(model, None).ties
+    del model.other_head
+
+
 def test_room_is_a_share_of_the_model_and_of_what_is_kept_for_the_largest_module() -> None:
     skeleton = Skeleton(sizes={"a.weight": 100, "b.weight": 300}, ties=(), blocks=("b",), modules=("a", "b"))
     asked = Asked(device_map="auto", uses=("gpus",), room={0: 0.5, 1: 0.5, "cpu": 0.5})
@@ -221,6 +233,11 @@ def test_a_place_is_written_as_accelerate_writes_it(name: object, expected: obje
     [
         ({"device_map": "everywhere", "uses": ["gpus"]}, "options.device_map is 'everywhere', accepted: auto, balanced"),
         ({"device_map": "auto"}, "options.uses is"),
+        ({"device_map": "auto", "uses": 5}, "options.uses is 5, accepted: a list of gpus"),
+        ({"device_map": "auto", "uses": ["gpus"], "room": 0.5}, "options.room is 0.5, accepted: a table of GPUs' numbers"),
+        ({"device_map": "auto", "uses": ["gpus"], "room": {"0": "half"}}, "options.room holds 0 = 'half', accepted"),
+        ({"device_map": "auto", "uses": ["gpus"], "room": {"gpu0": 0.5}}, "options.room holds gpu0 = 0.5, accepted"),
+        ({"device_map": "auto", "uses": ["gpus"], "layers": {"0": -1}}, "options.layers holds 0 = -1, accepted"),
         ({"device_map": "auto", "uses": ["gpus"], "rooms": {}}, "options.rooms is unknown"),
     ],
 )

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from fixtures.execution import Row
-from fixtures.findings import Finding
-from fixtures.placement import copies as copying
-from fixtures.placement.copies import Pair, direct, pairs, pattern
+from fixtures.placement import transfers
 from fixtures.placement.memory import Peaks
 from fixtures.placement.sameness import differences
 from fixtures.placement.topology import kind, matrix
 from fixtures.placement.transfers import copies
+from reports.record import Record
 from reports.render.placement import table
 from reports.scaling import scaling
 from reports.verdict import Kind
@@ -53,111 +52,6 @@ def test_nothing_is_read_where_nvidia_smi_prints_nothing() -> None:
 
 
 # copies
-
-
-def test_all_ordered_pairs_are_copied_between() -> None:
-    expected = ["cuda:0 -> cuda:1", "cuda:0 -> cuda:2", "cuda:1 -> cuda:0", "cuda:1 -> cuda:2", "cuda:2 -> cuda:0"]
-
-    assert expected == [str(pair) for pair in pairs("cuda", 3)][:5]
-    assert [Pair(source="cpu", target="cpu")] == pairs("cpu", 0)
-
-
-def test_no_two_words_of_a_pattern_are_alike() -> None:
-    """Nor are those of two patterns at one place: a word of elsewhere is seen."""
-    first, second = pattern(4096, "cpu", 1), pattern(4096, "cpu", 2)
-
-    assert (4096, 0) == (len(set(first.tolist())), int((first == second).sum()))
-
-
-def test_pairs_and_copies_send_words_that_no_other_sends() -> None:
-    pair = Pair(source="cpu", target="cpu")
-    first, second, other = (
-        copying._sent(64, pair),
-        copying._sent(64, pair, 1),
-        copying._sent(64, Pair(source="cpu", target="x")),
-    )
-
-    assert not (first == second).any()
-    assert not (first == other).any()
-    assert int(first.min()) >= 0 > copying.LOST
-
-
-def test_a_copy_that_never_came_is_told_from_one_that_came_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "transfer", lambda target, source: None)
-    sent = pattern(8, "cpu", 0)
-
-    with pytest.raises(Finding, match="8 of 8 words of 4 bytes are wrong, the first at byte 0: 0x1e3779b1 was sent, nothing"):
-        copying._same_bytes("a -> b", "direct", sent, direct(sent, "cpu"))
-
-
-class Gpu:
-    """Two GPUs that are done with a product of matrices after so many looks at them."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, enough: int) -> None:
-        self.asked: list[int] = []
-        monkeypatch.setattr(copying, "_compute", self.compute)
-        monkeypatch.setattr(copying, "_wait", lambda *devices: None)
-        self.enough = enough
-
-    def compute(self, device: str, products: int) -> Any:
-        self.asked.append(products)
-        return SimpleNamespace(query=lambda: products < self.enough)
-
-
-def test_copies_under_load_are_made_again_under_more_until_the_load_outlasts_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpus, pair = Gpu(monkeypatch, 20), Pair(source="cuda:0", target="cuda:1")
-    copying._while_computing(pair, [])
-
-    assert [8, 8, 16, 16, 32, 32] == gpus.asked
-
-
-def test_copies_that_outlast_every_load_are_not_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    Gpu(monkeypatch, 10**6)
-
-    with pytest.raises(Finding, match=r"cuda:0 -> cuda:1: the copies were not done before 1024 products"):
-        copying._while_computing(Pair(source="cuda:0", target="cuda:1"), [])
-
-
-class Losing:
-    """Copies of which one, by its number, leaves its last word as it was."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, lost: int) -> None:
-        self.made, self.lost = 0, lost
-        monkeypatch.setattr(copying, "transfer", self.transfer)
-        monkeypatch.setattr(copying, "_sizes", lambda pair: (64,))
-
-    def transfer(self, target: Any, source: Any) -> None:
-        target[:-1] = source[:-1]
-        if self.made != self.lost:
-            target[-1] = source[-1]
-        self.made += 1
-
-    def wrong(self, subject: str) -> int:
-        """Comparisons that found something, of the host with itself."""
-        made = copying.SUBJECTS[subject](Pair(source="cpu", target="cpu"))
-        return sum(bool((sent != arrived).any()) for _, sent, arrived in made)
-
-
-@pytest.mark.parametrize("subject", ["streams", "under-load"])
-def test_a_word_that_any_one_copy_loses_is_found(subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Copies before and after it into the same place bring that word."""
-    whole = Losing(monkeypatch, -1)
-
-    assert 0 == whole.wrong(subject)
-    assert [1] * whole.made == [Losing(monkeypatch, lost).wrong(subject) for lost in range(whole.made)]
-
-
-def test_a_sum_over_devices_is_compared_with_that_of_the_host() -> None:
-    found = list(copying._sums(["cpu", "cpu"]))
-
-    assert ["all -> cpu"] * 6 == [between for between, *_ in found]
-    assert all((total == summed).all() for *_, total, summed in found)
-
-
-def test_a_direct_copy_shares_no_memory() -> None:
-    sent = pattern(8, "cpu", 0)
-
-    assert sent.data_ptr() != direct(sent, "cpu").data_ptr()
 
 
 def event(name: str, microseconds: int, *, device: str = "CUDA") -> Any:
@@ -210,9 +104,10 @@ def test_one_bit_is_a_difference_and_is_located(judged: tuple[Row, ...], expecte
 # the report
 
 COST = {
-    "prefill": {"placed_us": 2500.0, "whole_us": 2000.0, "copies": {"PtoP": 2}, "copy_us": {"PtoP": 12.0}, "kernel_us": 900.0},
+    "prefill": {"placed_us": 2500.0, "whole_us": 2000.0, "copies": {"DtoH": 1, "PtoP": 2}, "whole_copies": {"DtoH": 1},
+                "copy_us": {"DtoH": 3.0, "PtoP": 12.0}, "kernel_us": 900.0},
     "decode": {"placed_us": 1500.0, "whole_us": 1000.0},
-}
+}  # fmt: skip
 PLACED = {"configuration": "max-memory-gpus-sdpa", "model": "llama-deep-tiny", "errors": {}}
 SUITE = "suites/placement/test_a.py::test_b"
 
@@ -220,14 +115,15 @@ SUITE = "suites/placement/test_a.py::test_b"
 def test_the_table_tells_where_a_model_is_and_what_it_cost() -> None:
     links = {"0 -> 1": {"peer_access": True, "link": "NV18", "kind": "NVLink, 18 links"}}
     told = table(run(
-        record(check="placed", subject="", nodeid=SUITE, memory={"footprint@gpu-0": 2**20, "footprint@gpu-1": 2**21}, **PLACED),
+        record(check="placed", subject="", nodeid=SUITE, **PLACED,
+               memory={"footprint@gpu-0": 2**20, "footprint@gpu-1": 2**21, "loading_peak@gpu-0": 2**22}),
         record(check="same", nodeid=SUITE, memory={"peak@gpu-0": 3 * 2**20}, **PLACED),
         record(check="transfer-cost", subject="", nodeid=SUITE, evidence=COST, memory={}, **PLACED),
         environment={"runtime": {"topology": links}},
     ))  # fmt: skip
     expected = (
         "| max-memory-gpus-sdpa | llama-deep-tiny | bf16 | 3 of 3 | gpu-0 1.00 MiB, gpu-1 2.00 MiB | gpu-0 3.00 MiB "
-        "| 2.00, 2.50 ms | 1.00, 1.50 ms | 2 PtoP 12 us; kernels 900 us |"
+        "| gpu-0 4.00 MiB | 2.00, 2.50 ms | 1.00, 1.50 ms | 1 DtoH 3 us, 2 PtoP 12 us, whole 1 DtoH; kernels 900 us |"
     )
 
     assert expected == told.splitlines()[2]
@@ -267,3 +163,57 @@ def test_memory_that_grows_on_one_gpu_is_a_regression_of_that_gpu() -> None:
 
     assert (Kind.REGRESSED, "footprint") == (found.kind, found.reason)
     assert "the memory footprint on gpu-0 grew by 50.0 %, from 2.00 MiB to 3.00 MiB" == found.message
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({"to_the_bit": True, "same_bits": True}, {"to_the_bit": False, "same_bits": True}, "bits_not_compared"),
+        ({"to_the_bit": False, "same_bits": True}, {"to_the_bit": False, "same_bits": False}, "other_bits"),
+        ({"inputs": {"cuda:0": "the same answer, on cuda:0", "cpu": "the same answer, on cuda:0"}},
+         {"inputs": {"cuda:0": "the same answer, on cuda:0", "cpu": "declined: RuntimeError"}}, "inputs"),
+    ],
+)  # fmt: skip
+def test_what_a_placement_no_longer_does_is_a_regression(before: dict[str, Any], after: dict[str, Any], expected: str) -> None:
+    found = verdict(record(**PLACED, evidence=before), record(**PLACED, evidence=after))
+    gone = verdict(record(**PLACED, evidence=before), record(**PLACED, evidence={}))
+
+    assert (Kind.REGRESSED, expected) == (found.kind, found.reason)
+    assert Kind.MISSING is gone.kind
+
+
+def test_a_peak_while_loading_is_compared_on_gpus() -> None:
+    """On the CPU it is of all that the process has."""
+
+    def of(size: int, platform: str) -> Record:
+        return record(**PLACED, platform=platform, memory={"loading_peak@gpu-1": size})
+
+    grown = verdict(of(2**22, "cuda"), of(2**23, "cuda"))
+
+    assert (Kind.REGRESSED, "loading_peak") == (grown.kind, grown.reason)
+    assert "peak memory while loading on gpu-1 grew by 100.0 %, from 4.00 MiB to 8.00 MiB" == grown.message
+    assert Kind.UNCHANGED is verdict(of(2**22, "cpu"), of(2**23, "cpu")).kind
+
+
+# copies, and what they cost
+
+
+def test_the_first_pass_of_a_length_is_charged_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step of decoding has another length, and whoever passes it first pays for what is made once."""
+    clock, seen = [0.0], set[int]()
+
+    def feed(built: Any, lengths: Any, *, decode: bool) -> Any:
+        steps = iter(range(99))
+
+        def run() -> None:
+            length = next(steps)
+            clock[0] += built.seconds + (0.0 if length in seen else 1.0)
+            seen.add(length)
+
+        return run
+
+    monkeypatch.setattr(transfers.execution, "feed", feed)
+    monkeypatch.setattr(transfers.time, "perf_counter", lambda: clock[0])
+    models: Any = [SimpleNamespace(seconds=seconds, cell=SimpleNamespace(platform="cpu")) for seconds in (0.2, 0.1)]
+
+    assert [200_000, 100_000] == [round(taken) for taken in transfers.medians(*models, decode=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from fixtures.execution import Row
 from fixtures.findings import Finding
 from fixtures.measure import Measurement
 from fixtures.placement import sameness
+from fixtures.placement.residence import Resident
 from fixtures.placement.sameness import Whole
 from matrix.cell import Check
 from matrix.expand import checks
@@ -19,6 +21,10 @@ from matrix.load import load_matrix
 
 CHECK = next(each for each in checks(load_matrix(), "cpu", "quick") if each.kind == "same")
 INPUTS = next(each for each in checks(load_matrix(), "cpu", "quick") if each.kind == "inputs")
+
+
+WEIGHT = Resident(name="layer.w", place="disk", bytes=8, buffer=False, storage=1)
+LOADED = (WEIGHT, Resident(name="layer.freq", place="cpu", bytes=8, buffer=True, storage=2))
 
 
 def rows(units: int = 0) -> tuple[Row, ...]:
@@ -29,13 +35,15 @@ def rows(units: int = 0) -> tuple[Row, ...]:
 
 
 def compared(
-    monkeypatch: pytest.MonkeyPatch, judged: tuple[Row, ...], *, exact: bool, alike: bool, check: Check = CHECK
-) -> Any:
+    monkeypatch: pytest.MonkeyPatch, judged: tuple[Row, ...], *, exact: bool, alike: bool, check: Check = CHECK,
+    left: tuple[Resident, ...] = (),
+) -> Any:  # fmt: skip
     """What was measured of a placed model that says ``judged``."""
     monkeypatch.setattr(sameness.execution, "run", lambda built, workload: judged)
-    monkeypatch.setattr(sameness, "same_arithmetic", lambda device: alike)
+    monkeypatch.setattr(sameness, "same_arithmetic", lambda device, places: alike)
+    monkeypatch.setattr(sameness, "residents", lambda model: left)
     wholes: Any = SimpleNamespace(device="cpu", of=lambda cell, workload: Whole(rows=rows(), exact=exact))
-    built: Any = SimpleNamespace(map={"": 0})
+    built: Any = SimpleNamespace(map={"": 0}, residents=LOADED, model=None)
     measure = Measurement(check)
     sameness.same_as_whole(check, built, wholes, measure)
     return measure
@@ -56,6 +64,14 @@ def test_one_bit_is_too_much_where_the_arithmetic_is_the_same(monkeypatch: pytes
     assert compared(monkeypatch, rows(), exact=True, alike=True).seen["to_the_bit"]
     with pytest.raises(Finding, match="1 of 3 tokens differ from the whole model's, first row 0, position 2: 1 of 4 logits"):
         compared(monkeypatch, rows(units=1), exact=True, alike=True)
+
+
+def test_a_weight_that_was_fetched_and_not_let_go_of_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A buffer may stay where it was computed with."""
+    buffer = replace(LOADED[1], place=0)
+    compared(monkeypatch, rows(), exact=True, alike=True, left=(WEIGHT, buffer))
+    with pytest.raises(Finding, match=r"1 weights lie elsewhere after .*: layer\.w \(8 bytes on GPU 0\), loaded to disk"):
+        compared(monkeypatch, rows(), exact=True, alike=True, left=(replace(WEIGHT, place=0), buffer))
 
 
 def taken(monkeypatch: pytest.MonkeyPatch, elsewhere: Any, *, on: str = "cuda:0") -> Any:
