@@ -80,7 +80,7 @@ def compare(baseline: Run, candidate: Run, thresholds: Thresholds) -> Comparison
     _refuse_unusable(baseline, candidate)
     unrun = frozenset(candidate.missing)
     absences = {planned: _absence(planned, candidate, baseline) for planned in (True, False)}
-    timed = latency.findings(baseline.records, candidate.records, thresholds.latency)
+    timed = latency.findings(baseline.records, candidate.records, thresholds.latency, _other_host(baseline, candidate))
     judged = [
         _judge(id, baseline, candidate, absences[id in unrun], thresholds, timed.get(id, ()))
         for id in _ids(baseline, candidate)
@@ -93,6 +93,13 @@ def compare(baseline: Run, candidate: Run, thresholds: Thresholds) -> Comparison
         notes=tuple(_notes(baseline, candidate)),
         troubles=candidate.expectation_troubles,
     )
+
+
+def _other_host(baseline: Run, candidate: Run) -> str:
+    """How the processors of two runs differ, nothing where they do not or nobody knows."""
+    told = [run.environment.get("host", {}) for run in (baseline, candidate)]
+    pairs = {name: [each.get(name) for each in told] for name in ("processor", "cores")}
+    return ", ".join(f"{name} {was} -> {now}" for name, (was, now) in pairs.items() if None not in (was, now) and was != now)
 
 
 def exit_code(comparison: Comparison, *, fail_on_inconclusive: bool = False) -> int:

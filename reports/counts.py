@@ -24,9 +24,13 @@ def findings(before: Timing, after: Timing, limits: Mapping[str, float]) -> Iter
     for name, was in before.counters.items():
         now = after.counters.get(name)
         if name in after.unsteady:
-            seen = ", ".join(map(str, after.unsteady[name]))
-            yield Finding(kind=Kind.INCONCLUSIVE, reason=f"{name}_unsteady",
-                          message=f"{_COUNTS.get(name, name)} a call: {was} before, now processes differ: {seen}")  # fmt: skip
+            values, limit = after.unsteady[name], limits.get(name, 1.0)
+            message = f"{_COUNTS.get(name, name)} a call: {was} before, now processes differ: {', '.join(map(str, values))}"
+            if min(values) > was and ratio_of(was, min(values)) >= limit:
+                sites = f": {_sites(before, after)}" if name == "synchronizations" else ""
+                yield Finding(kind=Kind.REGRESSED, reason=name, size=ratio_of(was, min(values)), message=f"{message}{sites}")
+            else:
+                yield Finding(kind=Kind.INCONCLUSIVE, reason=f"{name}_unsteady", message=message)
         elif now is None:
             yield Finding(
                 kind=Kind.MISSING, reason=f"{name}_missing", message=f"the baseline counted {name}, the candidate did not"

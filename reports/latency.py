@@ -41,8 +41,12 @@ class Pair:
     false: float = 1.0
 
 
-def findings(before: Mapping[str, Record], after: Mapping[str, Record], thresholds: LatencyThresholds) -> Findings:
-    """What differs, by check id. Raises UserError where scipy, which judges, is not installed."""
+def findings(
+    before: Mapping[str, Record], after: Mapping[str, Record], thresholds: LatencyThresholds, other_host: str = ""
+) -> Findings:
+    """What differs, by check id; what the host's time tells decides nothing where the processors are others, as ``other_host``
+    says. Raises UserError where scipy, which judges, is not installed.
+    """
     found: dict[str, list[Finding]] = {}
     pairs: list[Pair] = []
     for id, was in before.items():
@@ -59,8 +63,16 @@ def findings(before: Mapping[str, Record], after: Mapping[str, Record], threshol
             pairs += _pairs(was, earlier, later, thresholds)
     for pair in _over_the_matrix(pairs):
         if (finding := judged(pair, thresholds)) is not None:
-            found[pair.id].append(finding)
+            found[pair.id].append(_of_this_host(finding, pair, other_host))
     return {id: tuple(each) for id, each in found.items() if each}
+
+
+def _of_this_host(finding: Finding, pair: Pair, other_host: str) -> Finding:
+    device = pair.before.clock in ("device", "kernel") and pair.before.held and pair.after.held
+    if not other_host or device or finding.kind not in (Kind.REGRESSED, Kind.IMPROVED):
+        return finding
+    message = f"{finding.message}; the processors are others: {other_host}"
+    return replace(finding, kind=Kind.INCONCLUSIVE, reason="other_host", message=message)
 
 
 def judged(pair: Pair, thresholds: LatencyThresholds) -> Finding | None:
@@ -89,6 +101,8 @@ def _changed(pair: Pair, gap: Ratio) -> Finding:
             message=f"{_sentence(pair, gap)}, but in clock cycles {pair.cycles.estimate - 1:+.1%}: the clock differed",
         )  # fmt: skip
     cycles = f", in clock cycles {pair.cycles.estimate - 1:+.1%}" if pair.cycles is not None else _CLOCK[pair.before.clock]
+    if not (pair.before.held and pair.after.held):
+        cycles = "; the device waited for the host in it, so that this is the host's time as well"
     kind = Kind.REGRESSED if slower else Kind.IMPROVED
     return Finding(kind=kind, reason="latency", message=f"{_sentence(pair, gap)}{cycles}", size=_size(gap))
 
@@ -166,7 +180,7 @@ def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThr
         limit = thresholds.limit(record.platform, replace(was, held=was.held and now.held))
         fewest = min(len(was.medians), len(now.medians))
         gap = ratio.ratio(was.medians, now.medians, thresholds.confidence) if fewest >= thresholds.processes else None
-        known = gap is not None and min(len(was.cycles), len(now.cycles)) > 1
+        known = gap is not None and min(len(was.cycles), len(now.cycles)) > 1 and was.held and now.held
         cycles = ratio.ratio(was.cycles, now.cycles, thresholds.confidence) if known else None
         yield Pair(id=record.id, before=was, after=now, limit=limit, gap=gap, cycles=cycles)
 

@@ -73,6 +73,8 @@ def _figure(name: str, entry: Mapping[str, Any]) -> Figure:
     processes = entry["processes"]
     clean = [process for process in processes if process["median"] is not None]
     reasons = {reason for process in processes if process["median"] is None for _, reason in process["marked"]}
+    if any(process["median"] <= 0 for process in clean):
+        raise ValueError(f"{name} holds a median that is no time")
     cycles = [float(process["cycles"]) for process in clean if process["cycles"] is not None]
     return Figure(
         name=name,

@@ -13,7 +13,7 @@ import pytest
 
 from fixtures.faults import latency as faults
 from fixtures.findings import Finding
-from fixtures.latency import counters
+from fixtures.latency import campaign, counters
 from fixtures.latency.campaign import Server
 from fixtures.latency.evidence import record, repeated
 from fixtures.latency.found import Asked, Findings, Found, lose
@@ -104,6 +104,47 @@ def test_a_check_that_ends_its_process_costs_itself_alone(server: Server) -> Non
 
     assert (Outcome.CRASHED, Outcome.PASSED) == (crashed.outcome, passed.outcome)
     assert "was ended by signal 11" in crashed.message
+
+
+def test_a_check_that_hangs_costs_itself_alone(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else its process has to do, and however long that takes."""
+    monkeypatch.setattr(campaign, "STARTING", 30.0)
+    monkeypatch.setattr(campaign, "CHECKING", dict.fromkeys(campaign.CHECKING, 4.0))
+    server.inject, server.findings = (f"hang:{PREFILL}",), type(server.findings)()
+    server.measure(0, [CHECKS[DECODE], CHECKS[PREFILL], CHECKS[ALTERNATING]], counting=False)
+    ended = {id: record(CHECKS[id], server.findings) for id in (DECODE, PREFILL, ALTERNATING)}
+
+    assert [Outcome.PASSED, Outcome.TIMED_OUT, Outcome.PASSED] == [each.outcome for each in ended.values()]
+    assert "its measuring process said nothing of it within 4 s" in ended[PREFILL].message
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_whether_it_counts_reaches_the_process_that_is_asked(counts: bool, server: Server) -> None:
+    server.inject, server.findings = (), type(server.findings)()
+    order: list[dict[str, Any]] = []
+    told = json.dumps
+
+    def dumps(value: Any) -> str:
+        order.append(value)
+        return told(value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(campaign.json, "dumps", dumps)
+        server.measure(0, [CHECKS[DECODE]], counting=True, counts=counts)
+
+    assert [counts] == [job["counts"] for job in order[0]["jobs"]]
+
+
+def test_a_job_is_counted_or_traced_alone_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process("cpu", load_measuring("cpu"), lambda found: None)
+    asked: list[bool] = []
+    monkeypatch.setattr(process, "_build", lambda check: None)
+    monkeypatch.setattr(process, "_tasks", lambda built, workload: [None])
+    monkeypatch.setattr(process, "_counted", lambda task, counts: asked.append(counts) or {})
+    for counts in (True, False):
+        process._measured(Job(check=CHECKS[DECODE].check, counting=True, counts=counts))
+
+    assert [True, False] == asked
 
 
 def test_what_a_process_found_is_kept_and_not_measured_again(tmp_path: Path, server: Server) -> None:
