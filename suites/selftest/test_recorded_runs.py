@@ -183,6 +183,11 @@ def test_a_busy_host_disturbs_the_time_of_the_host_and_not_that_of_kernels(tmp_p
         for figure in told.figures.values() if told else ():
             if len(figure.medians) > 1 and min(figure.medians) > 0:
                 apart[figure.clock] = max(apart.get(figure.clock, 0.0), max(figure.medians) / min(figure.medians) - 1)
+    changed = [
+        each.id for each in compare(read_run(RECORDED / "h200-latency-full"), run, load_thresholds()).verdicts
+        if each.kind not in (Kind.UNCHANGED, Kind.INCONCLUSIVE)
+    ]  # fmt: skip
+    assert f"{len(changed)} of 43 checks are judged changed" in " ".join(README)
     said = f"medians of the host's time lay up to {apart['host']:.0%} apart, those of kernels {apart['kernel']:.1%}"
 
     assert judge(run).good
