@@ -46,6 +46,14 @@ CAUGHT: tuple[tuple[str, str, dict[str, str]], ...] = (
         "bnb-nf4/llama-trained/bf16/cpu::quality": "nats against fp32",
         "bnb-nf4/llama-trained/bf16/cpu::weights": "the table that is stored is not that of nf4",
     }),
+    ("bnb-weights-kept", "(bnb-nf4 or bnb-int8) and llama-tiny", {
+        "bnb-nf4/llama-tiny/bf16/cpu::stateless": "bytes behind, beside a model of",
+        "bnb-int8/llama-tiny/bf16/cpu::stateless": "bytes behind, beside a model of",
+    }),
+    ("bnb-tokens-wrong", "(bnb-nf4 or bnb-int8) and llama-tiny", {
+        "bnb-nf4/llama-tiny/bf16/cpu::correct[generate]": "was generated, full recomputation prefers",
+        "bnb-int8/llama-tiny/bf16/cpu::correct[generate]": "was generated, full recomputation prefers",
+    }),
     ("bnb-dequantized-once", "bnb-nf4 and llama-trained", {
         "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode]": "14 layers are quantized, 0 quantized products were executed",
         "bnb-nf4/llama-trained/bf16/cpu::dispatch[decode-one-row]":
@@ -88,7 +96,23 @@ def test_a_correct_library_is_not_found_wrong(tmp_path: Path) -> None:
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
 
-SLOW = ("bnb-outliers-kept", "bnb-storage-ignored", "bnb-dequantized-once", "bnb-layer-unquantized")
+SLOW = ("bnb-weights-kept", "bnb-outliers-kept", "bnb-storage-ignored", "bnb-dequantized-once", "bnb-layer-unquantized")
+
+
+@pytest.mark.parametrize(
+    ("fault", "red"),
+    [
+        ("bnb-tokens-wrong", {"8-bit", "4-bit", "max-memory", "pipeline", "pipeline-4-bit"}),
+        ("bnb-eight-for-four", {"4-bit", "pipeline-4-bit"}),
+        pytest.param("bnb-layer-unquantized", {"8-bit", "4-bit", "max-memory", "pipeline", "pipeline-4-bit"},
+                     marks=pytest.mark.slow),
+        pytest.param("bnb-outliers-dropped", {"8-bit", "max-memory", "pipeline"}, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+def test_a_fault_is_found_in_the_guide_s_snippets(fault: str, red: set[str], tmp_path: Path) -> None:
+    guide = validate(tmp_path, "--cells", "guide-bitsandbytes", "--inject", fault, str(ROOT / "suites" / "guide"))
+
+    assert {f"guide-bitsandbytes/llama-trained/fp32/cpu::guide[{subject}]" for subject in red} == guide.ended("failed")
 
 
 @pytest.mark.parametrize(
@@ -180,5 +204,5 @@ def test_a_native_library_that_cannot_be_loaded_is_an_import_that_failed(tmp_pat
 def test_every_fault_of_quantization_is_tried() -> None:
     assert {name for name in FAULTS if name.startswith("bnb-")} == {
         *(fault for fault, *_ in CAUGHT), *(fault for _, fault, _, _ in BY_PROCESSOR), "bnb-library-broken",
-        "bnb-views-read-in-order", "bnb-compute-ignored",
+        "bnb-views-read-in-order", "bnb-compute-ignored", "bnb-eight-for-four",
     }  # fmt: skip
