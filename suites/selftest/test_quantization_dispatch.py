@@ -142,6 +142,11 @@ def test_what_is_not_as_promised_is_named(operators: list[str], kernels: str, la
         ({"load": "16-bit"}, "load is '16-bit', accepted: 8-bit, 4-bit"),
         ({}, "load is None"),
         ({"load": "4-bit", "type": "int4"}, "type is 'int4', accepted: nf4, fp4"),
+        ({"load": "4-bit", "storage": "bf16"}, "storage is 'bf16', accepted: uint8, bfloat16"),
+        ({"load": "4-bit", "threshold": 2}, "threshold means nothing where load is 4-bit"),
+        ({"load": "8-bit", "storage": "uint8"}, "storage means nothing where load is 8-bit"),
+        ({"load": "8-bit", "threshold": "low"}, "threshold is 'low', accepted: a number of at least 0"),
+        ({"load": "8-bit", "skip": "lm_head"}, "skip is 'lm_head', accepted: a list of names of modules"),
     ],
 )
 def test_an_option_that_means_nothing_is_the_users_error(options: dict[str, Any], message: str) -> None:

@@ -19,6 +19,7 @@ from fixtures.checkpoints import materialize
 from fixtures.findings import Finding
 from fixtures.measure import Measurement
 from fixtures.quantization import judgement
+from fixtures.quantization.format import FourBit
 from fixtures.quantization.judgement import (
     holds_quantized_layers,
     needs_what_its_format_implies,
@@ -147,6 +148,15 @@ def test_layers_that_are_not_stored_hide_nothing_of_the_others(
     spoilt = SimpleNamespace(codes=kept[last].codes[:, :-1], scales=kept[last].scales)
     references._stored[str(built.stored)] = kept | {last: spoilt}  # type: ignore[dict-item]
     with pytest.raises(Finding, match=f"{last}: the stored matrix is"):
+        stores_the_nearest_codes(built, references, Measurement(check))
+
+
+def test_blocks_of_another_size_are_no_format(check: Check, built: QuantizedBuilt, references: QuantizedReferences) -> None:
+    first, *_ = references.stored(built)
+    layer = references.stored(built)[first]
+    assert isinstance(layer, FourBit)
+    references._stored[str(built.stored)] = {first: dataclasses.replace(layer, block=128)}
+    with pytest.raises(Finding, match=f"{first}: 128 weights share a scale, 64 of nf4 do"):
         stores_the_nearest_codes(built, references, Measurement(check))
 
 
