@@ -24,11 +24,11 @@ def findings(before: Timing, after: Timing, limits: Mapping[str, float]) -> Iter
     for name, was in before.counters.items():
         now = after.counters.get(name)
         if name in after.unsteady:
-            values, limit = after.unsteady[name], limits.get(name, 1.0)
-            message = f"{_COUNTS.get(name, name)} a call: {was} before, now processes differ: {', '.join(map(str, values))}"
-            if min(values) > was and ratio_of(was, min(values)) >= limit:
+            seen = after.unsteady[name]
+            message = f"{_COUNTS.get(name, name)} a call: {was} before, now processes differ: {', '.join(map(str, seen))}"
+            if min(seen) > was and ratio_of(was, min(seen)) >= limits.get(name, 1.0):
                 sites = f": {_sites(before, after)}" if name == "synchronizations" else ""
-                yield Finding(kind=Kind.REGRESSED, reason=name, size=ratio_of(was, min(values)), message=f"{message}{sites}")
+                yield Finding(kind=Kind.REGRESSED, reason=name, size=ratio_of(was, min(seen)), message=f"{message}{sites}")
             else:
                 yield Finding(kind=Kind.INCONCLUSIVE, reason=f"{name}_unsteady", message=message)
         elif now is None:
