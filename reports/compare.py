@@ -80,7 +80,8 @@ def compare(baseline: Run, candidate: Run, thresholds: Thresholds) -> Comparison
     _refuse_unusable(baseline, candidate)
     unrun = frozenset(candidate.missing)
     absences = {planned: _absence(planned, candidate, baseline) for planned in (True, False)}
-    timed = latency.findings(baseline.records, candidate.records, thresholds.latency, _other_host(baseline, candidate))
+    processors, python = _other(baseline, candidate, "processor", "cores"), _other(baseline, candidate, "python")
+    timed = latency.findings(baseline.records, candidate.records, thresholds.latency, processors, python)
     judged = [
         _judge(id, baseline, candidate, absences[id in unrun], thresholds, timed.get(id, ()))
         for id in _ids(baseline, candidate)
@@ -95,11 +96,15 @@ def compare(baseline: Run, candidate: Run, thresholds: Thresholds) -> Comparison
     )
 
 
-def _other_host(baseline: Run, candidate: Run) -> str:
-    """How the processors of two runs differ, nothing where they do not or nobody knows."""
+def _other(baseline: Run, candidate: Run, *names: str) -> str:
+    """In which of these the hosts of two runs differ, empty where they do not or nobody knows; of Python its minor release."""
     told = [run.environment.get("host", {}) for run in (baseline, candidate)]
-    pairs = {name: [each.get(name) for each in told] for name in ("processor", "cores")}
+    pairs = {name: [_minor(each.get(name)) if name == "python" else each.get(name) for each in told] for name in names}
     return ", ".join(f"{name} {was} -> {now}" for name, (was, now) in pairs.items() if None not in (was, now) and was != now)
+
+
+def _minor(release: str | None) -> str | None:
+    return None if release is None else ".".join(release.split(".")[:2])
 
 
 def exit_code(comparison: Comparison, *, fail_on_inconclusive: bool = False) -> int:

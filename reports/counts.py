@@ -8,12 +8,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from reports.latency_thresholds import PYTHON_CALLS
 from reports.timing import Timing
 from reports.verdict import Finding, Kind
 
 
-def findings(before: Timing, after: Timing, limits: Mapping[str, float]) -> Iterator[Finding]:
-    """What differs; a count that is in ``limits`` differs from that ratio on. What the baseline cannot say is said."""
+def findings(before: Timing, after: Timing, limits: Mapping[str, float], other_python: str = "") -> Iterator[Finding]:
+    """What differs; a count that is in ``limits`` differs from that ratio on. What the baseline cannot say is said, and with an
+    ``other_python``, which calls and counts functions otherwise, nothing is decided by their calls.
+    """
+    for finding in _all(before, after, limits):
+        if other_python and finding.reason == PYTHON_CALLS and finding.kind in (Kind.REGRESSED, Kind.IMPROVED):
+            yield replace(finding, kind=Kind.INCONCLUSIVE, reason="other_python", message=f"{finding.message}; {other_python}")
+        else:
+            yield finding
+
+
+def _all(before: Timing, after: Timing, limits: Mapping[str, float]) -> Iterator[Finding]:
     before, after = (_steadied(each, limits) for each in (before, after))
     for name in (*after.counters, *after.unsteady):
         if name not in before.counters:

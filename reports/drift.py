@@ -83,19 +83,20 @@ def _executed(before: Record, after: Record) -> Iterator[Finding]:
 
 def _bits(before: Record, after: Record) -> Iterator[Finding]:
     """Of a model that is spread over devices: whether its bits were compared with the whole model's, and were the same."""
-    for name, reason, message in _BITS:
+    for name, kind, reason, message in _BITS:
         was, now = before.evidence.get(name), after.evidence.get(name)
         if was is True and now is None:
             yield _lost("whether a model that is spread says the same bits", "bits_missing")
             return
         if was is True and now is False:
-            yield Finding(kind=Kind.REGRESSED, reason=reason, message=message)
+            yield Finding(kind=kind, reason=reason, message=message)
             return
 
 
+# What rounding explains may be other bits each time.
 _BITS = (
-    ("to_the_bit", "bits_not_compared", "the bits are no longer held to those of the whole model, but to rounding"),
-    ("same_bits", "other_bits", "the bits were those of the whole model, and are others that rounding explains"),
+    ("to_the_bit", Kind.REGRESSED, "bits_not_compared", "the bits are no longer held to the whole model's, but to rounding"),
+    ("same_bits", Kind.INCONCLUSIVE, "other_bits", "the bits were the whole model's, and are others that rounding explains"),
 )
 
 
@@ -108,10 +109,10 @@ def _inputs(before: Record, after: Record) -> Iterator[Finding]:
         yield _lost("what becomes of inputs on each device", "inputs_missing")
         return
     for device, how in was.items():
-        answered, answers = (str(each).startswith("the same answer") for each in (how, now.get(device, "")))
         if device not in now:
-            yield _lost(f"what becomes of inputs on {device}", "inputs_missing")
-        elif answered != answers:
+            continue  # a worker that is pinned to a GPU sees no other
+        answered, answers = (str(each).startswith("the same answer") for each in (how, now[device]))
+        if answered != answers:
             kind = Kind.REGRESSED if answered else Kind.IMPROVED
             yield Finding(kind=kind, reason="inputs", message=f"inputs on {device}: {how} before, {now[device]} now")
 
@@ -145,6 +146,8 @@ def _memory(before: Record, after: Record, thresholds: Thresholds) -> Iterator[F
         threshold = thresholds.memory.get(kind)
         if threshold is None or (kind == "loading_peak" and before.platform == "cpu"):
             continue  # on the CPU it is of all that the process has
+        if name not in after.memory and not was:
+            continue  # nothing was held there, by a GPU that not every process sees
         if name not in after.memory:
             yield _lost(_memory_name(name), f"{kind}_missing")
         elif (way := growth(was, now := after.memory[name], threshold)) is not Trend.STEADY:

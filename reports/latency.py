@@ -8,6 +8,7 @@ that rules out a change of the size that is to be found, twice that threshold.
 
 from __future__ import annotations
 
+import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +31,9 @@ _UNKNOWN: Final = Finding(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """One figure of one check in both runs, and how it differs; None where there are too few processes to say."""
+    """One figure of one check in both runs, and how it differs; None where there are too few processes to say. ``waits`` is
+    whether most of a time of the device is its waiting for the host.
+    """
 
     id: str
     before: Figure
@@ -38,14 +41,16 @@ class Pair:
     limit: Limit
     gap: Ratio | None
     cycles: Ratio | None
+    waits: bool = False
     false: float = 1.0
 
 
 def findings(
-    before: Mapping[str, Record], after: Mapping[str, Record], thresholds: LatencyThresholds, other_host: str = ""
-) -> Findings:
+    before: Mapping[str, Record], after: Mapping[str, Record], thresholds: LatencyThresholds, other_host: str = "",
+    other_python: str = "",
+) -> Findings:  # fmt: skip
     """What differs, by check id; what the host's time tells decides nothing where the processors are others, as ``other_host``
-    says. Raises UserError where scipy, which judges, is not installed.
+    says, nor do calls of Python functions with an ``other_python``. Raises UserError where scipy, which judges, is missing.
     """
     found: dict[str, list[Finding]] = {}
     pairs: list[Pair] = []
@@ -59,7 +64,7 @@ def findings(
             continue
         found[id] = list(_uncompared(earlier, later))
         if later is not None and not found[id]:
-            found[id] += [*_unknown_before(earlier, later), *counts.findings(earlier, later, thresholds.counts)]
+            found[id] += [*_unknown_before(earlier, later), *counts.findings(earlier, later, thresholds.counts, other_python)]
             pairs += _pairs(was, earlier, later, thresholds)
     for pair in _over_the_matrix(pairs):
         if (finding := judged(pair, thresholds)) is not None:
@@ -68,7 +73,7 @@ def findings(
 
 
 def _of_this_host(finding: Finding, pair: Pair, other_host: str) -> Finding:
-    device = pair.before.clock in ("device", "kernel") and pair.before.held and pair.after.held
+    device = pair.before.clock in ("device", "kernel") and not pair.waits
     if not other_host or device or finding.kind not in (Kind.REGRESSED, Kind.IMPROVED):
         return finding
     message = f"{finding.message}; the processors are others: {other_host}"
@@ -101,7 +106,7 @@ def _changed(pair: Pair, gap: Ratio) -> Finding:
             message=f"{_sentence(pair, gap)}, but in clock cycles {pair.cycles.estimate - 1:+.1%}: the clock differed",
         )  # fmt: skip
     cycles = f", in clock cycles {pair.cycles.estimate - 1:+.1%}" if pair.cycles is not None else _CLOCK[pair.before.clock]
-    if not (pair.before.held and pair.after.held):
+    if pair.waits:
         cycles = "; the device waited for the host in it, so that this is the host's time as well"
     kind = Kind.REGRESSED if slower else Kind.IMPROVED
     return Finding(kind=kind, reason="latency", message=f"{_sentence(pair, gap)}{cycles}", size=_size(gap))
@@ -154,6 +159,11 @@ def _uncompared(before: Timing, after: Timing | None) -> Iterator[Finding]:
         )
     elif before.code != after.code:
         yield Finding(kind=Kind.NOT_COMPARABLE, reason="workload_code", message="the code of the workload changed")
+    elif None not in (before.flush, after.flush) and before.flush != after.flush:
+        yield Finding(
+            kind=Kind.NOT_COMPARABLE, reason="workload_cache",
+            message=f"the cache was flushed for calls below {before.flush} s before, below {after.flush} s now",
+        )  # fmt: skip
     else:
         for name in before.figures:
             if name not in after.figures:
@@ -180,9 +190,18 @@ def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThr
         limit = thresholds.limit(record.platform, replace(was, held=was.held and now.held))
         fewest = min(len(was.medians), len(now.medians))
         gap = ratio.ratio(was.medians, now.medians, thresholds.confidence) if fewest >= thresholds.processes else None
-        known = gap is not None and min(len(was.cycles), len(now.cycles)) > 1 and was.held and now.held
+        waits = any(_waits(figure, timing) for figure, timing in ((was, before), (now, after)))
+        known = gap is not None and min(len(was.cycles), len(now.cycles)) > 1 and not waits
         cycles = ratio.ratio(was.cycles, now.cycles, thresholds.confidence) if known else None
-        yield Pair(id=record.id, before=was, after=now, limit=limit, gap=gap, cycles=cycles)
+        yield Pair(id=record.id, before=was, after=now, limit=limit, gap=gap, cycles=cycles, waits=waits)
+
+
+def _waits(figure: Figure, timing: Timing) -> bool:
+    """Whether the device could not be held, and its kernels take less than half of its time."""
+    kernels = timing.figures.get(f"{figure.name}_kernels")
+    if figure.clock != "device" or figure.held or kernels is None or not (kernels.medians and figure.medians):
+        return False
+    return 2 * statistics.median(kernels.medians) < statistics.median(figure.medians)
 
 
 def _judged_figures(before: Timing, after: Timing) -> Iterator[tuple[Figure, Figure]]:

@@ -40,7 +40,7 @@ class Figure:
 class Timing:
     """What a latency check measured and counted; ``unsteady`` are the counts of each process where they do not agree,
     ``per_token`` the launches and the waits of the host for each token of a call, ``code`` is the hash of the code of its
-    workload.
+    workload. ``flush`` are the seconds below which a call finds the cache empty, None where nobody says.
     """
 
     figures: Mapping[str, Figure]
@@ -49,6 +49,7 @@ class Timing:
     sites: Mapping[str, int]
     code: str
     per_token: Mapping[str, float] = field(default_factory=dict)
+    flush: float | None = None
 
 
 def of(record: Record) -> Timing | None:
@@ -64,6 +65,7 @@ def of(record: Record) -> Timing | None:
             sites={name: int(count) for name, count in kept["sites"].items()},
             code=str(kept["code"]),
             per_token={name: float(count) for name, count in kept.get("per_token", {}).items()},
+            flush=kept.get("flush"),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from reports.compare import compare
 from reports.record import Record
 from reports.verdict import Kind
-from suites.selftest.test_latency_rule import judged, record, verdict
+from suites.selftest.test_latency_rule import THRESHOLDS, judged, record, run, verdict
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,18 @@ def test_calls_of_python_functions_differ_from_their_limit_on(
         each.evidence["latency"]["counters"]["operators"] = 1
 
     assert expected == verdict(before, after)
+
+
+@pytest.mark.parametrize(("release", "expected"), [("3.12.9", Kind.REGRESSED), ("3.13.0", Kind.INCONCLUSIVE)])
+def test_calls_of_functions_of_another_python_decide_nothing(release: str, expected: Kind) -> None:
+    """It inlines others, and counts other threads."""
+    runs = [
+        replace(run(record({}, counters={"python_calls": calls, "operators": 1})), environment={"host": {"python": python}})
+        for calls, python in ((2000, "3.12.3"), (3000, release))
+    ]
+    (found,) = [each for each in compare(*runs, THRESHOLDS).verdicts if each.check == "latency"]
+
+    assert expected is found.kind
 
 
 def test_a_synchronization_that_moved_is_told_unless_its_line_alone_did() -> None:

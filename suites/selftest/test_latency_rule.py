@@ -185,15 +185,18 @@ def test_one_process_of_five_that_was_not_held_does_not_widen_the_limit() -> Non
 
 
 def test_time_in_which_the_device_waits_is_told_to_be_the_host_s() -> None:
-    """Cycles are those of the waiting as well, and bear nothing out."""
+    """Where kernels take less than half of it, cycles are those of the waiting, and bear nothing out."""
 
-    def of(factor: float) -> Record:
-        told = entry(scaled(factor))
+    def of(factor: float, mhz: int = 1980, kernels: float = 0.1) -> Record:
+        told = entry(scaled(factor), mhz=mhz)
         for process in told["processes"]:
             process |= {"samples": [0.01] * 6, "held": 0}
-        return record({"prefill": told})
+        return record({"prefill": told, "prefill_kernels": entry(scaled(kernels), "kernel", mhz)})
 
     (finding,) = judged(of(1.0), of(3.0))
+    lowered = judged(of(1.0, kernels=0.9), of(3.0, mhz=660, kernels=2.7))
+
+    assert [(Kind.INCONCLUSIVE, "clock")] * 2 == [(each.kind, each.reason) for each in lowered]
 
     assert (Kind.REGRESSED, "latency") == (finding.kind, finding.reason)
     assert finding.message.endswith("; the device waited for the host in it, so that this is the host's time as well")
