@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fixtures.builders import accept
 from matrix.errors import UserError
+from matrix.load import load_matrix
 from reports.recorder import Recorder
 from reports.store import JUNIT, RECORDS, RUN, read_run
 from suites.selftest.examples import record, written
@@ -90,6 +93,43 @@ def test_a_spoilt_matrix_file_is_one_line_for_pytest_too(copied: Path, tmp_path:
         path.write_text(kept, encoding="utf-8")
 
     one_line(output, "models.toml: colour is an unknown key")
+    assert (USAGE, False) == (code, (tmp_path / "run").exists())
+
+
+# options of a configuration
+
+
+@pytest.mark.parametrize("name", load_matrix().configurations)
+def test_every_option_of_the_matrix_means_something_to_its_builder(name: str) -> None:
+    accept(load_matrix().configurations[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("sdpa", {"implementatoin": "sdpa"}, "options.implementatoin is unknown, accepted by builder 'attention'"),
+        ("bnb-int8", {"load": "8-bit", "threshold": "low"}, "options.threshold is 'low', accepted: a number of at least 0"),
+        ("device-map-one-sdpa", {"placement": {"device_map": "one", "uses": "device"}}, "options.uses is 'device', accepted"),
+        ("max-memory-gpus-bnb-nf4", {"placement": {"device_map": "auto", "uses": ["gpus"]}, "bitsandbytes": {"load": "4"}},
+         "options.load is '4', accepted: 8-bit, 4-bit"),
+    ],
+)  # fmt: skip
+def test_an_option_that_means_nothing_is_refused(name: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        accept(replace(load_matrix().configurations[name], options=options))
+
+
+def test_an_option_that_means_nothing_is_one_line_before_anything_runs(copied: Path, tmp_path: Path) -> None:
+    """And not said by every check that would have built it."""
+    path = copied / "matrix" / "configurations.toml"
+    kept = path.read_text(encoding="utf-8")
+    path.write_text(kept.replace('options = { implementation = "eager" }', 'options = { implementatoin = "eager" }', 1))
+    try:
+        code, output = said("pytest", f"--facts={facts_file(tmp_path)}", f"--run-dir={tmp_path / 'run'}", "-n0", cwd=copied)
+    finally:
+        path.write_text(kept, encoding="utf-8")
+
+    one_line(output, "configurations.toml: configuration.eager.options.implementatoin is unknown")
     assert (USAGE, False) == (code, (tmp_path / "run").exists())
 
 
