@@ -83,17 +83,23 @@ def test_a_spoilt_matrix_file_is_one_line(
     assert (USAGE if name == "limits" else UNUSABLE) == code
 
 
-def test_a_spoilt_matrix_file_is_one_line_for_pytest_too(copied: Path, tmp_path: Path) -> None:
-    path = copied / "matrix" / "models.toml"
+def refused(copied: Path, folder: Path, name: str, spoilt: Callable[[str], str], words: str) -> None:
+    """pytest says what is wrong with a file of the matrix in one line, and begins no run."""
+    __tracebackhide__ = True
+    path = copied / "matrix" / f"{name}.toml"
     kept = path.read_text(encoding="utf-8")
-    path.write_text(f"colour = 1\n{kept}", encoding="utf-8")
+    path.write_text(spoilt(kept), encoding="utf-8")
     try:
-        code, output = said("pytest", f"--facts={facts_file(tmp_path)}", f"--run-dir={tmp_path / 'run'}", "-n0", cwd=copied)
+        code, output = said("pytest", f"--facts={facts_file(folder)}", f"--run-dir={folder / 'run'}", "-n0", cwd=copied)
     finally:
         path.write_text(kept, encoding="utf-8")
 
-    one_line(output, "models.toml: colour is an unknown key")
-    assert (USAGE, False) == (code, (tmp_path / "run").exists())
+    one_line(output, words)
+    assert (USAGE, False) == (code, (folder / "run").exists())
+
+
+def test_a_spoilt_matrix_file_is_one_line_for_pytest_too(copied: Path, tmp_path: Path) -> None:
+    refused(copied, tmp_path, "models", lambda text: f"colour = 1\n{text}", "models.toml: colour is an unknown key")
 
 
 # options of a configuration
@@ -121,16 +127,8 @@ def test_an_option_that_means_nothing_is_refused(name: str, options: dict[str, A
 
 def test_an_option_that_means_nothing_is_one_line_before_anything_runs(copied: Path, tmp_path: Path) -> None:
     """And not said by every check that would have built it."""
-    path = copied / "matrix" / "configurations.toml"
-    kept = path.read_text(encoding="utf-8")
-    path.write_text(kept.replace('options = { implementation = "eager" }', 'options = { implementatoin = "eager" }', 1))
-    try:
-        code, output = said("pytest", f"--facts={facts_file(tmp_path)}", f"--run-dir={tmp_path / 'run'}", "-n0", cwd=copied)
-    finally:
-        path.write_text(kept, encoding="utf-8")
-
-    one_line(output, "configurations.toml: configuration.eager.options.implementatoin is unknown")
-    assert (USAGE, False) == (code, (tmp_path / "run").exists())
+    refused(copied, tmp_path, "configurations", lambda text: text.replace("{ implementation =", "{ implementatoin =", 1),
+            "configurations.toml: configuration.eager.options.implementatoin is unknown")  # fmt: skip
 
 
 # the command line
