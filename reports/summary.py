@@ -122,7 +122,8 @@ def remarks(run: Run) -> tuple[str, ...]:
     elif run.missing:
         found.append(f"it is incomplete: {len(run.missing)} of {planned} planned checks left no record")
     if header.narrowed:
-        found.append(f"it was narrowed to {header.cells!r}" if header.cells else "it was narrowed to a part of its tier")
+        chosen = header.cells not in ("", "*")
+        found.append(f"it was narrowed to {header.cells!r}" if chosen else "it was narrowed to a part of its tier")
     if header.shard:
         found.append(f"it is shard {header.shard.name}, with {planned} of {len(header.shard.plan)} planned checks")
     found += run.damage

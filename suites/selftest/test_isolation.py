@@ -181,7 +181,8 @@ def config(**changes: Any) -> Any:
              "tier": "quick", "cells": "*", "baseline": "", "checkpoint": "", "environment": "", "facts": "", "resume": "",
              "trust_remote_code": False, "shard": "", "durations_from": ""}  # fmt: skip
     return SimpleNamespace(
-        option=SimpleNamespace(**options), stash=pytest.Stash(), getoption=given.__getitem__, args=[str(isolation.__file__)],
+        option=SimpleNamespace(**options), stash=pytest.Stash(), getoption=given.__getitem__,
+        args=changes.pop("args", [str(isolation.__file__)]),
         invocation_params=SimpleNamespace(dir=Path.cwd(), args=(), plugins=None), InvocationParams=SimpleNamespace,
         pluginmanager=SimpleNamespace(hasplugin=lambda name: changes.get("xdist", True)),
         **{key: value for key, value in changes.items() if key != "xdist"},
@@ -232,6 +233,31 @@ def test_what_the_user_said_about_processes_holds(probed: list[str], changes: di
     pytest_cmdline_main(session)
 
     assert expected == session.option.numprocesses
+
+
+def test_what_starts_measuring_processes_begins_while_preflight_looks_where_only_latency_was_asked_for(
+    probed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    did: list[Any] = []
+
+    class Server:
+        def __init__(self, platform: str) -> None:
+            self.platform = platform
+
+        def start(self, *, quantizing: bool) -> None:
+            did.append((self.platform, list(probed), os.environ["OMP_NUM_THREADS"]))
+
+        def stop(self) -> None:
+            did.append("stopped")
+
+    monkeypatch.setattr(isolation, "Server", Server)
+    monkeypatch.setattr(isolation, "expected_platform", lambda asked: "cuda")
+    monkeypatch.setattr(isolation.os, "cpu_count", lambda: 4)
+    session = config(args=[str(isolation.SUITE)])
+    pytest_cmdline_main(session)
+    isolation.pytest_unconfigure(session)
+
+    assert [("cuda", [], "4"), "stopped"] == did, "before the probe, with the threads that a single process has"
 
 
 def test_a_worker_is_told_the_facts_and_does_not_probe(probed: list[str]) -> None:

@@ -53,6 +53,17 @@ def clean(server: Server) -> dict[str, dict[str, Any]]:
     return {id: measured(server, id).evidence["latency"] for id in CHECKS}
 
 
+def test_a_server_goes_on_with_what_another_one_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server("cpu") as early, Server("cpu") as late:
+        early.start()
+        monkeypatch.setattr(campaign.subprocess, "Popen", lambda *_, **__: pytest.fail("another one was started"))
+        late.take_over(early)
+        early.stop()
+        late.measure(0, [CHECKS[PREFILL]], counting=False)
+
+        assert (1, True) == (len(late.findings.of[PREFILL]), 0 < late.awaited)
+
+
 def test_a_check_has_its_figures_counts_and_the_way_it_was_started(clean: dict[str, dict[str, Any]]) -> None:
     found = clean[DECODE]
 

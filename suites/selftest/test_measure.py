@@ -28,6 +28,16 @@ class OutOfMemoryError(RuntimeError):
     """As torch names it, and other libraries too."""
 
 
+# what was said meanwhile
+
+
+def test_of_a_line_that_comes_again_it_is_said_how_often_and_of_a_progress_bar_how_it_ended() -> None:
+    cast = "WARNING  inputs will be cast"
+    said = f"{cast}\n{cast}\n{cast}\nother\n{cast}\n\n\nLoading:   0%\rLoading:  50%\rLoading: 100%\nend\r\n"
+
+    assert f"{cast}  [3 times]\nother\n{cast}\n\n\nLoading: 100%\nend\n" == measure.condensed(said)
+
+
 # what an exception says
 
 
