@@ -14,7 +14,7 @@ from fixtures import visibility
 from fixtures.latency.campaign import one_device, order_of
 from fixtures.latency.found import Asked
 from fixtures.latency.sampling import Sample, enough, noise, series, settled
-from fixtures.latency.telemetry import Reading, disturbance, summary, telemetry
+from fixtures.latency.telemetry import Latest, Reading, disturbance, summary, telemetry
 from matrix.errors import UserError
 from matrix.measuring import Measuring, load_measuring
 from suites.selftest.samples import check
@@ -143,6 +143,17 @@ def test_the_cpu_says_that_it_knows_nothing_of_clocks() -> None:
     known = telemetry("cpu")
 
     assert ("none (the CPU has no device to ask)", 0, "") == (known.source, known.read().mhz, known.read().disturbed)
+
+
+def test_the_driver_is_asked_again_only_when_its_latest_reading_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = (Reading(mhz=mhz) for mhz in itertools.count(1))
+    latest = Latest(SimpleNamespace(source="fake", read=lambda: next(driver)))
+    read: list[int] = []
+    for moment in (5.0, 5.009, 5.011, 5.02, 5.03):
+        monkeypatch.setattr("fixtures.latency.telemetry.time.perf_counter", lambda now=moment: now)
+        read.append(latest.read().mhz)
+
+    assert [1, 1, 2, 2, 3] == read
 
 
 def test_every_process_meets_the_cells_in_another_order_and_keeps_each_together() -> None:
