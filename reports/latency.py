@@ -32,7 +32,7 @@ _UNKNOWN: Final = Finding(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """One figure of one check in both runs, and how it differs; None where there are too few processes to say. ``waits`` is
-    whether most of a time of the device is its waiting for the host.
+    whether most of a time of the device is its waiting for the host, ``other_gpu`` names the GPUs where they are two.
     """
 
     id: str
@@ -42,6 +42,7 @@ class Pair:
     gap: Ratio | None
     cycles: Ratio | None
     waits: bool = False
+    other_gpu: str = ""
     false: float = 1.0
 
 
@@ -68,13 +69,27 @@ def findings(
             pairs += _pairs(was, earlier, later, thresholds)
     for pair in _over_the_matrix(pairs):
         if (finding := judged(pair, thresholds)) is not None:
-            found[pair.id].append(_of_this_host(finding, pair, other_host))
+            found[pair.id].append(_of_this_gpu(_of_this_host(finding, pair, other_host), pair, thresholds.other_gpu))
     return {id: tuple(each) for id, each in found.items() if each}
 
 
+def _of_this_gpu(finding: Finding, pair: Pair, differ: float) -> Finding:
+    """Of a change of the device's own time that was measured on another GPU: two of one kind differ, too."""
+    if not pair.other_gpu or not _of_the_device(pair) or finding.kind not in (Kind.REGRESSED, Kind.IMPROVED):
+        return finding
+    message = f"{finding.message}; the GPU is another one ({pair.other_gpu})"
+    if finding.size > differ:
+        return replace(finding, message=message)
+    message += f", and two of one kind differ by up to {differ - 1:.0%}: measure both on one GPU"
+    return replace(finding, kind=Kind.INCONCLUSIVE, reason="other_gpu", message=message)
+
+
+def _of_the_device(pair: Pair) -> bool:
+    return pair.before.clock in ("device", "kernel") and not pair.waits
+
+
 def _of_this_host(finding: Finding, pair: Pair, other_host: str) -> Finding:
-    device = pair.before.clock in ("device", "kernel") and not pair.waits
-    if not other_host or device or finding.kind not in (Kind.REGRESSED, Kind.IMPROVED):
+    if not other_host or _of_the_device(pair) or finding.kind not in (Kind.REGRESSED, Kind.IMPROVED):
         return finding
     message = f"{finding.message}; the processors are others: {other_host}"
     return replace(finding, kind=Kind.INCONCLUSIVE, reason="other_host", message=message)
@@ -186,6 +201,8 @@ def _unknown_before(before: Timing, after: Timing) -> Iterator[Finding]:
 
 
 def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThresholds) -> Iterator[Pair]:
+    told = [" and ".join(each.gpus) for each in (before, after)]
+    other = " -> ".join(told) if all(told) and told[0] != told[1] else ""
     for was, now in _judged_figures(before, after):
         limit = thresholds.limit(record.platform, replace(was, held=was.held and now.held))
         fewest = min(len(was.medians), len(now.medians))
@@ -193,7 +210,7 @@ def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThr
         waits = any(_waits(figure, timing) for figure, timing in ((was, before), (now, after)))
         known = gap is not None and min(len(was.cycles), len(now.cycles)) > 1 and not waits
         cycles = ratio.ratio(was.cycles, now.cycles, thresholds.confidence) if known else None
-        yield Pair(id=record.id, before=was, after=now, limit=limit, gap=gap, cycles=cycles, waits=waits)
+        yield Pair(id=record.id, before=was, after=now, limit=limit, gap=gap, cycles=cycles, waits=waits, other_gpu=other)
 
 
 def _waits(figure: Figure, timing: Timing) -> bool:

@@ -39,7 +39,8 @@ class Limit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyThresholds:
     """``short`` is in seconds: a workload of the device below it has a limit of its own. ``counts`` are the ratios from which
-    on a count differs that is not compared exactly.
+    on a count differs that is not compared exactly. ``other_gpu`` is the ratio up to which device time may differ because the
+    GPU is another one of its kind.
     """
 
     confidence: float
@@ -47,6 +48,7 @@ class LatencyThresholds:
     false_discoveries: float
     processes: int
     short: float
+    other_gpu: float
     limits: Mapping[str, Limit]
     counts: Mapping[str, float]
 
@@ -75,6 +77,7 @@ def latency_thresholds(keys: Fields) -> LatencyThresholds:
         false_discoveries=_share(keys, "false_discoveries"),
         processes=keys.whole("processes"),
         short=keys.number("short"),
+        other_gpu=_ratio(keys.table("other_gpu")),
         limits={name: Limit(name=name.replace("_", " "), ratio=_ratio(entry)) for name, entry in limits.items()},
         counts={name: _ratio(keys.table(name)) for name in COUNTS},
     )

@@ -40,7 +40,8 @@ class Figure:
 class Timing:
     """What a latency check measured and counted; ``unsteady`` are the counts of each process where they do not agree,
     ``per_token`` the launches and the waits of the host for each token of a call, ``code`` is the hash of the code of its
-    workload. ``flush`` are the seconds below which a call finds the cache empty, None where nobody says.
+    workload. ``flush`` are the seconds below which a call finds the cache empty, None where nobody says. ``gpus`` are the UUIDs
+    of what it was measured on, none where that is not known.
     """
 
     figures: Mapping[str, Figure]
@@ -50,6 +51,7 @@ class Timing:
     code: str
     per_token: Mapping[str, float] = field(default_factory=dict)
     flush: float | None = None
+    gpus: tuple[str, ...] = ()
 
 
 def of(record: Record) -> Timing | None:
@@ -66,6 +68,7 @@ def of(record: Record) -> Timing | None:
             code=str(kept["code"]),
             per_token={name: float(count) for name, count in kept.get("per_token", {}).items()},
             flush=kept.get("flush"),
+            gpus=tuple(map(str, kept.get("gpus", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
