@@ -71,6 +71,8 @@ BROKEN: dict[str, dict[str, tuple[str, int]]] = {
     "border-truncated": {SPREAD: ("failed", 5)},
     "stale-row": {SPREAD: ("failed", 3)},
     "head-untied": {"max-memory-gpus-sdpa/gpt2-tiny/bf16/cuda": ("failed", 1)},
+    "ties-lost": {"max-memory-gpus-sdpa/gpt2-tiny/bf16/cuda": ("failed", 1)},
+    "offload-kept": {"max-memory-gpu-cpu-sdpa/llama-deep-tiny/bf16/cuda": ("failed", 3)},
     "buffer-grown": {SPREAD: ("failed", 1)},
     "no-room": {SPREAD: ("failed", 1)},
     "hook-hangs": {"max-memory-gpu-cpu-sdpa/llama-deep-tiny/bf16/cuda": ("timed_out", 5)},
@@ -163,6 +165,9 @@ def test_no_check_of_bitsandbytes_failed_on_an_h200(tmp_path: Path) -> None:
         ("layer-unquantized", "a layer left unquantized ({})"),
         ("fp4-table-for-nf4", "fp4's table for nf4 ({})"),
         ("compute-ignored", "the dtype to compute in ignored ({})"),
+        ("tokens-wrong", "second best token generated ({})"),
+        ("eight-for-four", "8 bits for 4 in the guide ({})"),
+        ("weights-kept", "weights kept in fp32 beside ({})"),
     ],
 )
 def test_faults_of_bitsandbytes_turned_as_many_checks_red_on_an_h200_as_readme_says(
@@ -173,25 +178,6 @@ def test_faults_of_bitsandbytes_turned_as_many_checks_red_on_an_h200_as_readme_s
 
     assert (f"bnb-{fault}",) == run.header.injected
     assert words.format(len(red)) in " ".join(README)
-
-
-def test_a_busy_host_disturbs_the_time_of_the_host_and_not_that_of_kernels(tmp_path: Path) -> None:
-    run = read_run(unpacked("h200-latency-busy", tmp_path))
-    apart: dict[str, float] = {}
-    for record in run.records.values():
-        told = timing.of(record)
-        for figure in told.figures.values() if told else ():
-            if len(figure.medians) > 1 and min(figure.medians) > 0:
-                apart[figure.clock] = max(apart.get(figure.clock, 0.0), max(figure.medians) / min(figure.medians) - 1)
-    changed = [
-        each.id for each in compare(read_run(RECORDED / "h200-latency-full"), run, load_thresholds()).verdicts
-        if each.kind not in (Kind.UNCHANGED, Kind.INCONCLUSIVE)
-    ]  # fmt: skip
-    assert f"{len(changed)} of 43 checks are judged changed" in " ".join(README)
-    said = f"medians of the host's time lay up to {apart['host']:.0%} apart, those of kernels {apart['kernel']:.1%}"
-
-    assert judge(run).good
-    assert said.replace("%", " %") in " ".join(README)
 
 
 def test_two_environments_in_turns_are_told_apart_by_what_they_call(tmp_path: Path) -> None:
