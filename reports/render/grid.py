@@ -43,11 +43,6 @@ class Grid:
     rows: tuple[tuple[str, tuple[Tally, ...]], ...]
 
     @property
-    def quiet(self) -> int:
-        """How many rows have nothing bad; they come last."""
-        return sum(not any(tally.bad for tally in tallies) for _, tallies in self.rows)
-
-    @property
     def open(self) -> bool:
         """Some check neither passed nor failed."""
         return any(tally.open and not tally.bad for _, tallies in self.rows for tally in tallies)

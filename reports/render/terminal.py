@@ -218,15 +218,36 @@ def _time(run: Run) -> list[str]:
 
 
 def table(checks: grid.Grid, page: Page) -> Iterator[str]:
-    """Rows without a finding are counted only, once the table is longer than a screen bears."""
-    rows = [[plain(name, 40), *(tally.text for tally in tallies)] for name, tallies in checks.rows]
-    lines = [["configuration", *(plain(column, 16) for column in checks.columns)], *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    head, *body = ["  ".join(map(_aligned, line, widths, range(len(line)))).rstrip() for line in lines]
-    if body:
-        told = [f"  {line}" for line in page.cut(body, max(_ROWS, min(_BAD_ROWS, len(body) - checks.quiet)))]
-        legend = [page.paint(f"  {grid.LEGEND}", "quiet")] if checks.open else []
-        yield from page.section("Checks", [page.paint(f"  {head}", "head"), *told, *legend], len(told) + 2)
+    """Rows without a finding are counted only, once the table is longer than a screen bears; columns that do not fit beside the
+    others follow below them, for the rows that have something there.
+    """
+    named = [(plain(name, 40), row) for name, row in checks.rows]
+    heads = [plain(column, 16) for column in checks.columns]
+    widths = [max(len(head), *(len(row[index].text) for _, row in checks.rows)) for index, head in enumerate(heads)]
+    first = max(map(len, ("configuration", *(name for name, _ in named))))
+    for number, columns in enumerate(_blocks(widths, page.width - first - 2)):
+        rows = [(name, row) for name, row in named if any(row[each].total for each in columns)]
+        lines = [("configuration", *(heads[each] for each in columns))]
+        lines += [(name, *(row[each].text for each in columns)) for name, row in rows]
+        head, *body = ["  ".join(map(_aligned, line, (first, *(widths[each] for each in columns)), range(len(line)))).rstrip()
+                       for line in lines]  # fmt: skip
+        bad = sum(any(row[each].bad for each in columns) for _, row in rows)
+        yield from ("", *([] if number else [page.paint("Checks:", "head")]), page.paint(f"  {head}", "head"))
+        yield from page.cut([f"  {line}" for line in body], max(_ROWS, min(_BAD_ROWS, bad)))
+    if checks.open:
+        yield page.paint(f"  {grid.LEGEND}", "quiet")
+
+
+def _blocks(widths: Sequence[int], room: int) -> Iterator[list[int]]:
+    """Columns side by side, as many as there is room for, at least one."""
+    block: list[int] = []
+    for column, width in enumerate(widths):
+        if block and sum(widths[each] + 2 for each in block) + width + 2 > room:
+            yield block
+            block = []
+        block.append(column)
+    if block:
+        yield block
 
 
 def _aligned(text: str, width: int, column: int) -> str:

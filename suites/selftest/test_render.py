@@ -84,6 +84,22 @@ def test_a_failure_comes_with_its_sentence_and_the_command_that_reproduces_it() 
     assert expected in shown(GOOD, BAD)
 
 
+def test_columns_that_do_not_fit_follow_for_the_rows_that_have_something_there() -> None:
+    kinds = ("builds", "correct", "dispatch", "invariant")
+    records = [record(configuration="sdpa", check=kind, subject=kind) for kind in kinds]
+    records.append(record(configuration="eager", check="builds", outcome=Outcome.FAILED, message="lost"))
+    table = shown(*records, page=Page(width=40)).partition("Checks:\n")[2].partition("\nOutcomes")[0]
+
+    assert table.splitlines() == [
+        "  configuration      builds  correct",
+        "  eager          1 of 1 bad        -",
+        "  sdpa                    1        1",
+        "",
+        "  configuration  dispatch  invariant",
+        "  sdpa                  1          1",
+    ]
+
+
 def test_skips_are_counted_by_their_reason() -> None:
     assert "  2 x needs 10.0, this device has 9.0\n" in shown(GOOD, SKIPPED, replace(SKIPPED, id="another"))
 
