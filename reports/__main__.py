@@ -220,8 +220,7 @@ def _count(text: str) -> int:
 
 
 def _page(options: argparse.Namespace, out: TextIO) -> terminal.Page:
-    width = min(shutil.get_terminal_size((WIDEST, 50)).columns if out.isatty() else 120, WIDEST)
-    return terminal.page_for(out, max(width, 40), all=options.all)
+    return terminal.page_for(out, min(shutil.get_terminal_size((WIDEST, 50)).columns, WIDEST), all=options.all)
 
 
 def _write(options: argparse.Namespace, render: Callable[[Format], str]) -> None:

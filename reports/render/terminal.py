@@ -24,6 +24,9 @@ _SCREEN: Final = 6
 _TIGHTEST: Final = 3
 _LOWEST: Final = 20
 """Lines of a screen below which nothing is cut any more."""
+_WIDTH: Final = 120
+"""Columns of a page whose reader is not known."""
+_NARROWEST: Final = 40
 _ROWS: Final = 12
 _BAD_ROWS: Final = 16
 """Rows of the table before those without a finding, and before all others, are only counted."""
@@ -38,7 +41,7 @@ class Page:
 
     colour: bool = False
     all: bool = False
-    width: int = 120
+    width: int = _WIDTH
     height: int = 0
     tight: int = 0
 
@@ -82,11 +85,14 @@ class Page:
 
 
 def page_for(stream: TextIO, width: int, *, all: bool) -> Page:
-    """Colour on a terminal only, and not where NO_COLOR asks for none (https://no-color.org); cut to its screen as well."""
+    """Colour on a terminal only, and not where NO_COLOR asks for none (https://no-color.org); cut to its screen as well. What
+    is no terminal has no ``width`` of its own, unless COLUMNS says one.
+    """
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     shown = stream.isatty()
     height = max(shutil.get_terminal_size().lines - 2, _LOWEST) if shown else 0
-    return Page(colour=shown and wanted, all=all, width=width, height=height)
+    known = shown or os.environ.get("COLUMNS")
+    return Page(colour=shown and wanted, all=all, width=max(width, _NARROWEST) if known else _WIDTH, height=height)
 
 
 def show(run: Run, page: Page) -> str:

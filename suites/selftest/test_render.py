@@ -157,6 +157,17 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not terminal.page_for(Terminal(), 80, all=False).colour
 
 
+@pytest.mark.parametrize(
+    ("stream", "columns", "expected"), [(Terminal(), "", 80), (io.StringIO(), "", 120), (io.StringIO(), "80", 80)]
+)
+def test_what_is_no_terminal_has_no_width_of_its_own(
+    stream: io.StringIO, columns: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+
+    assert expected == terminal.page_for(stream, 80, all=False).width
+
+
 def test_two_runs_that_are_alike_say_so() -> None:
     page = terminal.compared(compared([GOOD], [GOOD]), Page())
 
