@@ -18,7 +18,7 @@ from fixtures.builders.placement import PLANNERS, method_in
 from fixtures.checkpoints import materialize
 from fixtures.messages import collected
 from fixtures.placement.asked import Asked, Promise, asked_of, place_of
-from fixtures.placement.judgement import of_limits, of_log, of_map
+from fixtures.placement.judgement import of_limits, of_log, of_map, of_order
 from fixtures.placement.plan import (
     Skeleton,
     device_map,
@@ -95,6 +95,7 @@ def test_the_library_plans_what_the_configuration_promises(cell: Cell, bones: An
         for finding in (
             *of_log(said, wanted, "cuda"),
             *of_map(map, skeleton, wanted, "cuda"),
+            *of_order(map, skeleton, asked, limits or {}, 2, quantized=quantizes is not None),
             *of_limits(planned_bytes(skeleton, map), limits or {}),
         )
     ]
@@ -117,8 +118,49 @@ def test_the_library_plans_what_is_promised_of_three_gpus(cell: Cell, room: dict
     missed = [finding.code for finding in of_map(without, skeleton, wanted, "cuda")]
 
     assert [] == list(of_map(map, skeleton, wanted, "cuda"))
+    assert [] == list(of_order(map, skeleton, asked, limits, 3, quantized=False))
     assert [] == list(of_limits(planned_bytes(skeleton, map), limits))
     assert (["other-places"] if room or cell.model.name == "llama-deep-tiny" else []) == missed
+
+
+@pytest.mark.parametrize("gpus", [2, 4, 6, 8])
+@pytest.mark.parametrize("cell", SDPA, ids=lambda cell: cell.model.name)
+def test_nothing_lies_further_than_it_must_on_any_number_of_gpus(cell: Cell, gpus: int, bones: Any) -> None:
+    """And everything but the embedding on the last GPU does, where a block fits into a GPU's share."""
+    model, _, skeleton = bones(cell)
+    asked = Asked(device_map="auto", uses=("gpus",), room={})
+    map, _ = planned(model, "auto", {**dict.fromkeys(range(gpus), 10**11), "cpu": 10**11})
+    lopsided = {skeleton.modules[0]: 0} | dict.fromkeys(skeleton.modules[1:], gpus - 1)
+    found = [finding.code for finding in of_order(lopsided, skeleton, asked, {}, gpus, quantized=False)]
+
+    assert [] == list(of_order(map, skeleton, asked, {}, gpus, quantized=False))
+    assert ["further-than-needed"] == found or (cell.model.name, gpus) not in [("llama-deep-tiny", many) for many in (2, 4, 6)]
+
+
+@pytest.mark.parametrize("cell", [cell for cell in PLACED if "max-memory-" in cell.configuration.name], ids=lambda cell: cell.id)
+def test_a_model_that_is_spilled_though_there_is_room_is_found(cell: Cell, bones: Any) -> None:
+    """Everything but the embedding on the last place that may be used, with the room of the whole model everywhere."""
+    _, _, skeleton = bones(cell)
+    asked = replace(asked_of(cell.configuration), device_map="auto")
+    places = [place for place in (0, 1, "cpu") if place in asked.room] or [0]
+    limits: dict[Any, int] = dict.fromkeys(places, 3 * skeleton.bytes)
+    spilled = {skeleton.modules[0]: places[0]} | dict.fromkeys(skeleton.modules[1:], "disk")
+
+    assert ["further-than-needed"] == [each.code for each in of_order(spilled, skeleton, asked, limits, 2, quantized=False)]
+
+
+@pytest.mark.parametrize(
+    "cell", [cell for cell in PLACED if cell.id.startswith(("max-memory-sequential", "max-memory-gpus-sdpa/llama-deep-tiny"))],
+    ids=lambda cell: cell.id,
+)  # fmt: skip
+def test_where_max_memory_is_not_heeded_a_gpu_holds_more_than_it_allows(cell: Cell, bones: Any) -> None:
+    """So that what is asked for is what decides."""
+    model, quantizes, skeleton = bones(cell)
+    asked = asked_of(cell.configuration)
+    limits = max_memory(asked, skeleton, quantized=quantizes is not None) or {}
+    map, _ = planned(model, asked.device_map, dict(PLENTY), quantizes)
+
+    assert ["beyond-max-memory"] == [each.code for each in of_limits(planned_bytes(skeleton, map), limits)]
 
 
 def planned(model: Any, given: Any, limits: dict[Any, int], quantizes: Any = None) -> tuple[dict[str, Any], list[str]]:
