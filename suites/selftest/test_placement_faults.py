@@ -17,6 +17,19 @@ CAUGHT = {
         "device-map-one-sdpa/llama-deep-tiny/bf16/cpu::placed",
         "device was promised, and the map uses disk: model.layers.5 (787,456 bytes), 787,456 bytes in all; cpu: model.embed",
     ),
+    "placement-spilled-further": (
+        "max-memory-cpu-disk-sdpa/llama-deep-tiny/bf16/cpu::placed",
+        "model.layers.0 (787,456 bytes) lies on disk, though cpu has room for it, of which max_memory allows",
+    ),
+    "placement-not-a-number": (f"{SPLIT}same[decode]", "it says something else than without one: "),
+    "placement-loaded-wrong": (
+        "max-memory-cpu-disk-eager/llama-deep-tiny/bf16/cpu::same[decode]",
+        "on one device by a device_map it says something else than without one",
+    ),
+    "placement-tokens-wrong": (
+        "max-memory-cpu-disk-sdpa/llama-deep-tiny/bf16/cpu::same[generate]",
+        "was generated, full recomputation prefers",
+    ),
     "placement-map-ignored": (f"{SPLIT}placed", "cpu, disk was promised, and the map uses cpu: the model (2,797,568 bytes)"),
     "placement-gpu-unavailable": (f"{SPLIT}placed", "the library only logged: Device 99 is not available"),
     "placement-no-room": (f"{SPLIT}placed", "assigned to the following devices due to insufficient memory: - cpu: "),
@@ -31,7 +44,7 @@ CAUGHT = {
 # Tried with the slow ones: what finds them has tests of its own beside.
 SLOW = {
     "placement-buffer-grown", "placement-ties-lost", "placement-offload-kept", "placement-no-room", "placement-map-ignored",
-    "placement-gpu-unavailable",
+    "placement-gpu-unavailable", "placement-not-a-number", "placement-loaded-wrong", "placement-tokens-wrong",
 }  # fmt: skip
 # ... and other checks that the same run must fail, each for itself.
 BESIDES = {

@@ -137,7 +137,9 @@ def test_nothing_lies_further_than_it_must_on_any_number_of_gpus(cell: Cell, gpu
     assert ["further-than-needed"] == found or (cell.model.name, gpus) not in [("llama-deep-tiny", many) for many in (2, 4, 6)]
 
 
-@pytest.mark.parametrize("cell", [cell for cell in PLACED if "max-memory-" in cell.configuration.name], ids=lambda cell: cell.id)
+@pytest.mark.parametrize(
+    "cell", [cell for cell in PLACED if "max-memory-" in cell.configuration.name], ids=lambda cell: cell.id
+)
 def test_a_model_that_is_spilled_though_there_is_room_is_found(cell: Cell, bones: Any) -> None:
     """Everything but the embedding on the last place that may be used, with the room of the whole model everywhere."""
     _, _, skeleton = bones(cell)

@@ -42,7 +42,10 @@ def compared(
     monkeypatch.setattr(sameness.execution, "run", lambda built, workload: judged)
     monkeypatch.setattr(sameness, "same_arithmetic", lambda device, places: alike)
     monkeypatch.setattr(sameness, "residents", lambda model: left)
-    wholes: Any = SimpleNamespace(device="cpu", of=lambda cell, workload: Whole(rows=rows(), exact=exact))
+    wholes: Any = SimpleNamespace(
+        device="cpu", of=lambda cell, workload: Whole(rows=rows(), exact=exact), doubted=lambda check: None,
+        alone=lambda cell, judged: np.concatenate([row.logits for row in judged]),
+    )  # fmt: skip
     built: Any = SimpleNamespace(map={"": 0}, residents=LOADED, model=None)
     measure = Measurement(check)
     sameness.same_as_whole(check, built, wholes, measure)
