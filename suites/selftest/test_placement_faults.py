@@ -21,7 +21,7 @@ CAUGHT = {
         "max-memory-cpu-disk-sdpa/llama-deep-tiny/bf16/cpu::placed",
         "model.layers.0 (787,456 bytes) lies on disk, though cpu has room for it, of which max_memory allows",
     ),
-    "placement-not-a-number": (f"{SPLIT}same[decode]", "it says something else than without one: "),
+    "placement-not-a-number": (f"{SPLIT}same[decode]", "34 of 34 tokens differ from the whole model's"),
     "placement-loaded-wrong": (
         "max-memory-cpu-disk-eager/llama-deep-tiny/bf16/cpu::same[decode]",
         "on one device by a device_map it says something else than without one",

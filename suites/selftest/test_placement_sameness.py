@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -36,14 +37,14 @@ def rows(units: int = 0) -> tuple[Row, ...]:
 
 def compared(
     monkeypatch: pytest.MonkeyPatch, judged: tuple[Row, ...], *, exact: bool, alike: bool, check: Check = CHECK,
-    left: tuple[Resident, ...] = (),
+    left: tuple[Resident, ...] = (), doubt: Finding | None = None,
 ) -> Any:  # fmt: skip
     """What was measured of a placed model that says ``judged``."""
     monkeypatch.setattr(sameness.execution, "run", lambda built, workload: judged)
     monkeypatch.setattr(sameness, "same_arithmetic", lambda device, places: alike)
     monkeypatch.setattr(sameness, "residents", lambda model: left)
     wholes: Any = SimpleNamespace(
-        device="cpu", of=lambda cell, workload: Whole(rows=rows(), exact=exact), doubted=lambda check: None,
+        device="cpu", of=lambda cell, workload: Whole(rows=rows(), exact=exact), doubted=lambda check: doubt,
         alone=lambda cell, judged: np.concatenate([row.logits for row in judged]),
     )  # fmt: skip
     built: Any = SimpleNamespace(map={"": 0}, residents=LOADED, model=None)
@@ -109,3 +110,17 @@ def test_another_answer_another_error_and_another_first_device_are_found(monkeyp
         taken(monkeypatch, RuntimeError("CUDA error: an illegal memory access was encountered"))
     with pytest.raises(Finding, match=r"model.device, where the guide has them put, is cuda:1"):
         taken(monkeypatch, [1, 2], on="cuda:1")
+
+
+def test_logits_that_are_no_numbers_are_not_the_same_as_others_like_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = tuple(replace(row, logits=row.logits * np.nan) for row in rows())
+    monkeypatch.setattr(sys.modules[__name__], "rows", lambda units=0: nothing)
+
+    with pytest.raises(Finding, match="some logits are no numbers"):
+        compared(monkeypatch, nothing, exact=True, alike=True)
+
+
+def test_a_whole_model_that_is_wrong_judges_no_placement(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Finding("whole-wrong", "the whole model on one device is wrong")
+    with pytest.raises(Finding, match="the whole model on one device is wrong"):
+        compared(monkeypatch, rows(), exact=True, alike=True, doubt=wrong)

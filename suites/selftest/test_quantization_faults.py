@@ -105,6 +105,8 @@ SLOW = ("bnb-weights-kept", "bnb-outliers-kept", "bnb-storage-ignored", "bnb-deq
     [
         ("bnb-tokens-wrong", {"8-bit", "4-bit", "max-memory", "pipeline", "pipeline-4-bit"}),
         ("bnb-eight-for-four", {"4-bit", "pipeline-4-bit"}),
+        pytest.param("bnb-top-p-ignored", {"pipeline", "pipeline-4-bit"}, marks=pytest.mark.slow),
+        pytest.param("bnb-max-memory-ignored", {"max-memory"}, marks=pytest.mark.slow),
         pytest.param("bnb-layer-unquantized", {"8-bit", "4-bit", "max-memory", "pipeline", "pipeline-4-bit"},
                      marks=pytest.mark.slow),
         pytest.param("bnb-outliers-dropped", {"8-bit", "max-memory", "pipeline"}, marks=pytest.mark.slow),
@@ -205,5 +207,5 @@ def test_a_native_library_that_cannot_be_loaded_is_an_import_that_failed(tmp_pat
 def test_every_fault_of_quantization_is_tried() -> None:
     assert {name for name in FAULTS if name.startswith("bnb-")} == {
         *(fault for fault, *_ in CAUGHT), *(fault for _, fault, _, _ in BY_PROCESSOR), "bnb-library-broken",
-        "bnb-views-read-in-order", "bnb-compute-ignored", "bnb-eight-for-four",
+        "bnb-views-read-in-order", "bnb-compute-ignored", "bnb-eight-for-four", "bnb-top-p-ignored", "bnb-max-memory-ignored",
     }  # fmt: skip
