@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fixtures.placement.asked import Promise
-from fixtures.placement.judgement import of_layers, of_limits, of_log, of_map, of_residents, of_states, of_ties, used
+from fixtures.placement.judgement import of_kept, of_layers, of_limits, of_log, of_map, of_residents, of_states, of_ties, used
 from fixtures.placement.plan import Skeleton, split_blocks
 from fixtures.placement.residence import LOST, Resident, bytes_by_place, footprints, residents
 
@@ -95,6 +95,16 @@ def test_what_is_beyond_max_memory_is_found() -> None:
 
     assert {0: 20} == held
     assert "gpu-0 holds 20 bytes of weights, buffers and quantization state, max_memory allows 19" == str(finding)
+
+
+def test_what_a_gpu_holds_beside_the_model_is_found() -> None:
+    """Two more copies of its weights; what a library needs for itself is let go."""
+    of = [
+        [finding.code for finding in of_kept({0: size, 1: 0}, {0: 10**6}, {0: 2 * 10**6})]
+        for size in (10**6, 1_050_000, 3 * 10**6)
+    ]
+
+    assert [[], [], ["held-besides", "beyond-max-memory"]] == of
 
 
 def test_buffers_count_where_they_are_but_for_those_of_what_is_on_disk() -> None:

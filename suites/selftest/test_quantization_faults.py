@@ -51,6 +51,10 @@ CAUGHT: tuple[tuple[str, str, dict[str, str]], ...] = (
         "bnb-nf4/llama-tiny/bf16/cpu::stateless": "bytes behind, beside a model of",
         "bnb-int8/llama-tiny/bf16/cpu::stateless": "bytes behind, beside a model of",
     }),
+    ("bnb-original-kept", "(bnb-nf4 or bnb-int8) and llama-tiny", {
+        "bnb-nf4/llama-tiny/bf16/cpu::footprint": "bytes, its format implies 994,688",
+        "bnb-int8/llama-tiny/bf16/cpu::footprint": "bytes, its format implies 1,526,272",
+    }),
     ("bnb-tokens-wrong", "(bnb-nf4 or bnb-int8) and llama-tiny", {
         "bnb-nf4/llama-tiny/bf16/cpu::correct[generate]": "was generated, full recomputation prefers",
         "bnb-int8/llama-tiny/bf16/cpu::correct[generate]": "was generated, full recomputation prefers",
@@ -97,7 +101,14 @@ def test_a_correct_library_is_not_found_wrong(tmp_path: Path) -> None:
     assert (0, "") == (clean.exit_code, "" if clean.exit_code == 0 else clean.output)
 
 
-SLOW = ("bnb-weights-kept", "bnb-outliers-kept", "bnb-storage-ignored", "bnb-dequantized-once", "bnb-layer-unquantized")
+SLOW = (
+    "bnb-weights-kept",
+    "bnb-original-kept",
+    "bnb-outliers-kept",
+    "bnb-storage-ignored",
+    "bnb-dequantized-once",
+    "bnb-layer-unquantized",
+)
 
 
 @pytest.mark.parametrize(
