@@ -167,13 +167,17 @@ def emulated(processor: str) -> tuple[str, ...]:
 
 @pytest.mark.slow
 def test_a_compute_dtype_that_is_ignored_is_found(tmp_path: Path) -> None:
-    """Where the processor computes in the dtype that is asked for."""
-    broken = nested(
-        tmp_path, "bnb-nf4-compute-fp32 and llama-tiny", "--tier=full", *emulated("avx2"), "--inject=bnb-compute-ignored"
-    )
-    cell = "bnb-nf4-compute-fp32/llama-tiny/bf16/cpu"
+    """Where the processor computes in the dtype that is asked for: by what comes out where it is too coarse, by what ran in
+    any case.
+    """
+    cells = "(bnb-nf4-compute-fp32 and bf16 or bnb-nf4-compute-bf16 and fp16) and llama-tiny"
+    options = ("--tier=full", "--inject=bnb-compute-ignored", str(ROOT / "suites" / "quantization"))
+    broken = validate(tmp_path, *emulated("avx2"), "--cells", cells, *options)
+    coarse, fine = (f"bnb-nf4-compute-{dtypes}/cpu" for dtypes in ("fp32/llama-tiny/bf16", "bf16/llama-tiny/fp16"))
+    phases = ("prefill", "decode", "decode-one-row")
 
-    assert {f"{cell}::layers[{phase}]" for phase in ("prefill", "decode", "decode-one-row")} <= broken.ended("failed")
+    assert {f"{coarse}::layers[{phase}]" for phase in phases} <= broken.ended("failed")
+    assert {f"{cell}::dispatch[{phase}]" for phase in phases for cell in (coarse, fine)} <= broken.ended("failed")
 
 
 def dispatched(folder: Path, processor: str, cells: str, *arguments: str) -> Nested:
