@@ -109,7 +109,7 @@ def test_rounding_in_the_dtype_is_allowed_and_in_a_coarser_one_is_not() -> None:
 
 
 def test_every_subject_that_is_planned_is_described() -> None:
-    assert {*LINEAR_CALLS, COMPUTE_DTYPE, "empty"} == set(SUBJECTS)
+    assert {*LINEAR_CALLS, COMPUTE_DTYPE, "empty", "large"} == set(SUBJECTS)
 
 
 def test_landmarks_leave_no_number_of_rows_and_no_layout_out() -> None:
