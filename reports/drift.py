@@ -32,6 +32,7 @@ def findings(before: Record, after: Record, thresholds: Thresholds) -> Iterator[
     yield from _inputs(before, after)
     yield from _dispatch(before, after, thresholds)
     yield from _memory(before, after, thresholds)
+    yield from _new_places(before, after, thresholds)
 
 
 def _errors(before: Record, after: Record, thresholds: Thresholds) -> Iterator[Finding]:
@@ -153,6 +154,17 @@ def _memory(before: Record, after: Record, thresholds: Thresholds) -> Iterator[F
         elif (way := growth(was, now := after.memory[name], threshold)) is not Trend.STEADY:
             sentence = _memory_sentence(name, was, now)
             yield Finding(kind=_KINDS[way], reason=kind, message=sentence, size=size(was, now))
+
+
+def _new_places(before: Record, after: Record, thresholds: Thresholds) -> Iterator[Finding]:
+    """Places that hold something now, of a model that is spread and held nothing there."""
+    spread = {name.partition("@")[0] for name in before.memory if "@" in name}
+    for name, now in after.memory.items():
+        kind, _, place = name.partition("@")
+        threshold = thresholds.memory.get(kind)
+        if place and kind in spread and name not in before.memory and threshold is not None and now > threshold.floor:
+            message = f"{_memory_name(name)} is {in_bytes(now)}, the baseline has none of it"
+            yield Finding(kind=Kind.INCONCLUSIVE, reason=f"{kind}_unknown_before", message=message)
 
 
 _MEMORY_NAMES = {"footprint": "the memory footprint", "peak": "peak memory", "loading_peak": "peak memory while loading"}

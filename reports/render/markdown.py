@@ -11,6 +11,7 @@ from typing import Final
 from reports.compare import Comparison
 from reports.record import RED, Record
 from reports.render import grid, group
+from reports.render.placement import lost
 from reports.render.text import address, last_words, plain, seconds, share, title, value
 from reports.run import Run
 from reports.summary import failures, judge, nearest, refusals, remarks, seconds_by_phase, skips, words
@@ -82,6 +83,7 @@ def _show(run: Run, page: Page) -> Iterator[str]:
     yield from _list("Skipped", (f"{skip.count} times: {escaped(skip.message or skip.reason)}" for skip in skips(run)))
     near = (f"{share(item.share)} {escaped(item.metric)} {page.name(item.record.id)}" for item in nearest(run))
     yield from _list("Nearest to the tolerance", near)
+    yield from _list("Lost to placement", (f"{escaped(said)} {page.name(record.id)}" for record, said in lost(run)))
     yield from _list("Time", (f"{escaped(name)} {seconds(spent)}" for name, spent in seconds_by_phase(run).items()))
 
 

@@ -35,6 +35,25 @@ def table(run: Run) -> str:
     return "\n\n".join([rows, *_links(run), *_copies(run), f"{run.header.platform}, {run.header.id}"]) + "\n"
 
 
+def lost(run: Run) -> list[tuple[Record, str]]:
+    """What passes of models that are spread take more than those of the whole model, the largest share first."""
+    found = [
+        (figures["placed_us"] / figures["whole_us"], record, _lost(phase, figures))
+        for record in run.records.values()
+        if record.check == "transfer-cost"
+        for phase in ("prefill", "decode")
+        if isinstance(figures := record.evidence.get(phase), Mapping) and figures.get("whole_us")
+    ]
+    return [(record, sentence) for _, record, sentence in sorted(found, key=lambda entry: (-entry[0], entry[1].id))]
+
+
+def _lost(phase: str, figures: Mapping[str, Any]) -> str:
+    """Of the host's time of a pass, and how much of it copies took on the device."""
+    placed, whole = figures["placed_us"], figures["whole_us"]
+    copied = f", copies {sum(figures['copy_us'].values()) / 1e3:.2f} ms" if "copy_us" in figures else ""
+    return f"{(placed - whole) / 1e3:.2f} of {placed / 1e3:.2f} ms of a {phase}{copied}"
+
+
 def _line(records: list[Record]) -> tuple[str, ...]:
     first = records[0]
     passed = sum(record.outcome is Outcome.PASSED for record in records)

@@ -13,6 +13,7 @@ from typing import Final, TextIO
 from reports.compare import Comparison
 from reports.record import RED, Record
 from reports.render import grid, group
+from reports.render.placement import lost
 from reports.render.text import last_words, plain, seconds, share, title, value
 from reports.run import Run
 from reports.summary import counts, failures, judge, nearest, refusals, remarks, seconds_by_phase, skips, words
@@ -117,6 +118,7 @@ def _show(run: Run, page: Page) -> str:
         *page.section("Refused or expected to fail", _records(refusals(run), page), 4),
         *page.sentences("Skipped", (f"{skip.count} x {skip.message or skip.reason}" for skip in skips(run))),
         *page.section("Nearest to the tolerance", _nearest(run)),
+        *page.section("Lost to placement", [f"  {words}  {plain(record.id)}" for record, words in lost(run)], 4),
         *table(grid.of_records(run.records.values()), page),
         "",
         page.wrap(f"Outcomes: {', '.join(f'{count} {words(outcome)}' for outcome, count in counts(run).items())}", 0),

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from fixtures.findings import Finding
+from fixtures.measure import Measurement
 from fixtures.placement import copies as copying
 from fixtures.placement.copies import Pair, direct, pairs, pattern
+from matrix.expand import checks
+from matrix.load import load_matrix
 
 
 def test_all_ordered_pairs_are_copied_between() -> None:
@@ -43,8 +46,20 @@ def test_a_copy_that_never_came_is_told_from_one_that_came_wrong(monkeypatch: py
     monkeypatch.setattr(copying, "transfer", lambda target, source: None)
     sent = pattern(8, "cpu", 0)
 
-    with pytest.raises(Finding, match="8 of 8 words of 4 bytes are wrong, the first at byte 0: 0x1e3779b1 was sent, nothing"):
-        copying._same_bytes("a -> b", "direct", sent, direct(sent, "cpu"))
+    assert "8 of 8 words of 4 bytes are wrong, the first at byte 0: 0x1e3779b1 was sent, nothing arrived" == (
+        copying._wrong_bytes(sent, direct(sent, "cpu"))
+    )
+
+
+def test_every_pair_with_wrong_bytes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = pattern(4, "cpu", 0)
+    found = [("a -> b", "small", sent, sent), ("a -> b", "large", sent, sent + 1), ("b -> a", "small", sent, sent + 1)]
+    monkeypatch.setattr(copying, "_copies", lambda *_: iter(found))
+    monkeypatch.setattr(copying, "pairs", lambda *_: ["a -> b", "b -> a"])
+    check = next(each for each in checks(load_matrix(), "cpu", "quick") if each.id.startswith("copies/"))
+
+    with pytest.raises(Finding, match=r"a -> b, .*, large: 4 of 4 words .*; wrong as well: b -> a"):
+        copying.explore(check, "cpu", 0, Measurement(check))
 
 
 class Gpu:

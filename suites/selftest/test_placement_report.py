@@ -15,7 +15,9 @@ from fixtures.placement.sameness import differences
 from fixtures.placement.topology import kind, matrix
 from fixtures.placement.transfers import copies
 from reports.record import Record
-from reports.render.placement import table
+from reports.render import markdown, terminal
+from reports.render.placement import lost, table
+from reports.render.terminal import Page
 from reports.scaling import scaling
 from reports.verdict import Kind
 from suites.selftest.examples import record, run, verdict
@@ -130,6 +132,14 @@ def test_the_table_tells_where_a_model_is_and_what_it_cost() -> None:
     assert "GPU 0 -> 1: peer access, NVLink, 18 links (NV18)" in told
 
 
+def test_what_a_placement_loses_is_in_the_page_of_the_run() -> None:
+    costly = run(record(check="transfer-cost", subject="", nodeid=SUITE, evidence=COST, memory={}, **PLACED))
+    said = ["0.50 of 1.50 ms of a decode", "0.50 of 2.50 ms of a prefill, copies 0.01 ms"]
+
+    assert said == [words for _, words in lost(costly)]
+    assert all(words in page for words in said for page in (terminal.show(costly, Page()), markdown.show(costly)))
+
+
 def test_two_workers_are_told_to_be_faster_than_one() -> None:
     """By the checks of models that both ran, from the beginning of the first to the end of the last."""
     alone = [record(subject=name, worker="gw0", started=100.0 + 2 * turn, durations={"total": 2.0})
@@ -163,6 +173,14 @@ def test_memory_that_grows_on_one_gpu_is_a_regression_of_that_gpu() -> None:
 
     assert (Kind.REGRESSED, "footprint") == (found.kind, found.reason)
     assert "the memory footprint on gpu-0 grew by 50.0 %, from 2.00 MiB to 3.00 MiB" == found.message
+
+
+def test_a_place_that_holds_something_now_is_not_passed_over() -> None:
+    before = record(**PLACED, memory={"footprint": 2**21, "footprint@gpu-0": 2**21})
+    found = verdict(before, record(**PLACED, memory=dict(before.memory) | {"footprint@gpu-1": 2**20}))
+
+    assert (Kind.INCONCLUSIVE, "footprint_unknown_before") == (found.kind, found.reason)
+    assert "the memory footprint on gpu-1 is 1.00 MiB, the baseline has none of it" == found.message
 
 
 @pytest.mark.parametrize(
