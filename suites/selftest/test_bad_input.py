@@ -225,7 +225,7 @@ def test_a_run_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, change
 @pytest.mark.parametrize("change", [lambda content: content[:-30], lambda content: content.replace(b"outcome", b"\x00\x00", 1)])
 def test_a_record_that_is_damaged_is_said_and_loses_no_other(tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
     folder = spoilt(tmp_path / "run", RECORDS, change)
-    code, output = said("reports", "show", str(folder))
+    code, output = said("reports", "show", str(folder), "--all")
 
     assert (1, True, False) == (code, "the record is lost" in " ".join(output.split()), "Traceback" in output)
     assert 1 == len(read_run(folder).records)
