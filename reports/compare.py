@@ -91,7 +91,7 @@ def compare(baseline: Run, candidate: Run, thresholds: Thresholds) -> Comparison
         candidate=candidate,
         verdicts=tuple(sorted(_explain(judged, candidate), key=worst_first)),
         changes=changes(baseline.environment, candidate.environment),
-        notes=tuple(_notes(baseline, candidate)),
+        notes=(*_notes(baseline, candidate), *_of_other_gpus(baseline, candidate, thresholds.latency.other_gpu)),
         troubles=candidate.expectation_troubles,
     )
 
@@ -227,6 +227,15 @@ def _explain(verdicts: list[Verdict], candidate: Run) -> Iterator[Verdict]:
             yield replace(verdict, kind=finding.kind, message=message, severity=finding.severity)
         else:
             yield verdict
+
+
+def _of_other_gpus(baseline: Run, candidate: Run, differ: float) -> Iterator[str]:
+    """What can neither be found nor ruled out between two GPUs of one kind."""
+    for apart in latency.other_gpus(baseline.records, candidate.records):
+        yield (
+            f"latency was measured on another GPU ({apart}), and two of one kind differ by up to {differ - 1:.0%}: a change of "
+            f"the device's time below that decides nothing, and one of up to {differ * differ - 1:.0%} may be told as unchanged"
+        )
 
 
 def _notes(baseline: Run, candidate: Run) -> Iterator[str]:

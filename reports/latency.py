@@ -201,8 +201,7 @@ def _unknown_before(before: Timing, after: Timing) -> Iterator[Finding]:
 
 
 def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThresholds) -> Iterator[Pair]:
-    told = [" and ".join(each.gpus) for each in (before, after)]
-    other = " -> ".join(told) if all(told) and told[0] != told[1] else ""
+    other = other_gpu(before, after)
     for was, now in _judged_figures(before, after):
         limit = thresholds.limit(record.platform, replace(was, held=was.held and now.held))
         fewest = min(len(was.medians), len(now.medians))
@@ -211,6 +210,18 @@ def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThr
         known = gap is not None and min(len(was.cycles), len(now.cycles)) > 1 and not waits
         cycles = ratio.ratio(was.cycles, now.cycles, thresholds.confidence) if known else None
         yield Pair(id=record.id, before=was, after=now, limit=limit, gap=gap, cycles=cycles, waits=waits, other_gpu=other)
+
+
+def other_gpus(before: Mapping[str, Record], after: Mapping[str, Record]) -> tuple[str, ...]:
+    """Where two runs measured latency on GPUs that are two, as far as anybody knows: which."""
+    pairs = [(timing.of(was), timing.of(after[id])) for id, was in before.items() if id in after]
+    return tuple(sorted({other_gpu(was, now) for was, now in pairs if was is not None and now is not None} - {""}))
+
+
+def other_gpu(before: Timing, after: Timing) -> str:
+    """The GPUs that two measurements are of, where they are two or only one of them is known; else empty."""
+    was, now = (" and ".join(each.gpus) for each in (before, after))
+    return f"{was or 'unknown'} -> {now or 'unknown'}" if was != now else ""
 
 
 def _waits(figure: Figure, timing: Timing) -> bool:

@@ -35,6 +35,9 @@ FAILING: Final = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT, 
 HOLDING: Final = frozenset({Outcome.PASSED, Outcome.UNEXPECTED_PASS})
 """The check holds, whatever was expected."""
 
+DISTURBED: Final = "disturbed"
+"""The reason of a check that failed because nothing could be measured in peace: it says nothing of the libraries."""
+
 RED: Final = FAILING | {Outcome.REFUSED, Outcome.REFERENCE_BROKEN, Outcome.UNEXPECTED_PASS}
 """A run that has one of these is not good. A refusal that the matrix expects is a check of its own, which passes."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.record import FAILING, HOLDING, Outcome, Record
+from reports.record import DISTURBED, FAILING, HOLDING, Outcome, Record
 from reports.verdict import Finding, Kind
 
 _TAKES_DOWN = frozenset({Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY, Outcome.IMPORT_FAILED})
@@ -10,6 +10,8 @@ _TAKES_DOWN = frozenset({Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMO
 
 def of_outcomes(before: Record, after: Record) -> Finding:
     """What it means that a check which ended one way now ends another; one that holds on both sides is unchanged."""
+    if DISTURBED in (before.reason, after.reason) and {before.outcome, after.outcome} <= HOLDING | {Outcome.FAILED}:
+        return _disturbed(before, after)
     if after.outcome in HOLDING:
         return _now_holds(before)
     if after.outcome in FAILING:
@@ -37,6 +39,12 @@ def of_addition(after: Record) -> Finding:
     if after.outcome is Outcome.REFERENCE_BROKEN:
         return Finding(kind=Kind.INCONCLUSIVE, reason="reference_broken", message=f"not in the baseline, {_says(after)}")
     return Finding(kind=Kind.ADDED, reason=f"added_{after.outcome}", message=f"not in the baseline, {_says(after)}")
+
+
+def _disturbed(before: Record, after: Record) -> Finding:
+    """A run in which nothing could be measured in peace says nothing of the library."""
+    message = f"{_says(after)}; {_said(before)}" + (f": {before.message}" if before.reason == DISTURBED else "")
+    return Finding(kind=Kind.INCONCLUSIVE, reason=DISTURBED, message=f"{message}: measure again")
 
 
 def _now_holds(before: Record) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -237,7 +238,27 @@ def test_disabled_benchmarks_are_a_failure(server: Server) -> None:
     check = CHECKS[PREFILL].check
 
     with pytest.raises(Finding, match="pytest-benchmark is disabled"):
-        hand_over(check, server.findings, Measurement(check), SimpleNamespace(enabled=False))
+        hand_over(check, server.findings, Measurement(check), SimpleNamespace(enabled=False), {})
+
+
+@pytest.mark.parametrize(("name", "fine"), [("test[x]", True), ("test[y]", False)])
+def test_a_benchmark_that_is_not_among_the_saved_ones_is_a_failure(name: str, fine: bool, server: Server) -> None:
+    """pytest-benchmark leaves it out of the comparison without a word."""
+    measured(server, PREFILL)
+    check, told = CHECKS[PREFILL].check, lambda *_, **__: None
+    benchmark = SimpleNamespace(enabled=True, extra_info={}, pedantic=told, stats=object(), fullname="test[x]")
+
+    with nullcontext() if fine else pytest.raises(Finding, match=r"test\[x\] is not in 0001.json"):
+        hand_over(check, server.findings, Measurement(check), benchmark, {"0001.json": {name: {}}})
+
+
+def test_a_profiler_that_sees_no_kernel_of_the_device_is_a_failure() -> None:
+    figure = {"clock": "device", "tokens": 8, "units": 1, "samples": [1e-3], "median": 1e-3, "marked": []}
+    result = {"figures": {"prefill": figure}, "counts": [{"launches": 0}], "memory": {}, "telemetry": {}}
+    findings = Findings()
+    findings.of[PREFILL] = [Found(process=0, result=result, start="fork", context=0.0, telemetry="")]
+
+    assert "not-traced" == record(CHECKS[PREFILL], findings).reason
 
 
 def test_counts_that_do_not_repeat_are_set_apart() -> None:

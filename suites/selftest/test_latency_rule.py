@@ -203,41 +203,6 @@ def test_time_in_which_the_device_waits_is_told_to_be_the_host_s() -> None:
     assert "cycles" not in finding.message
 
 
-@pytest.mark.parametrize(
-    ("clock", "cores", "expected"),
-    [
-        ("host", 64, (Kind.REGRESSED, "latency")), ("host", 32, (Kind.INCONCLUSIVE, "other_host")),
-        ("launch", 32, (Kind.INCONCLUSIVE, "other_host")), ("device", 32, (Kind.REGRESSED, "latency")),
-        ("kernel", 32, (Kind.REGRESSED, "latency")),
-    ],
-)  # fmt: skip
-def test_on_other_processors_the_time_of_the_host_decides_nothing(clock: str, cores: int, expected: tuple[Kind, str]) -> None:
-    runs = [replace(run(record({"prefill": entry(scaled(factor), clock)})), environment={"host": {"cores": count}})
-            for factor, count in ((1.0, 64), (4.0, cores))]  # fmt: skip
-    worst = min(compare(*runs, THRESHOLDS).verdicts, key=lambda each: each.check != "latency")
-
-    assert expected == (worst.kind, worst.reason)
-
-
-@pytest.mark.parametrize(
-    ("clock", "factor", "gpus", "expected"),
-    [
-        ("kernel", 1.02, "ab", (Kind.INCONCLUSIVE, "other_gpu")), ("device", 0.98, "ab", (Kind.INCONCLUSIVE, "other_gpu")),
-        ("kernel", 1.05, "ab", (Kind.REGRESSED, "latency")), ("kernel", 1.02, "aa", (Kind.REGRESSED, "latency")),
-        ("kernel", 1.02, "  ", (Kind.REGRESSED, "latency")), ("kernel", 1.0, "ab", (None, "")),
-    ],
-)  # fmt: skip
-def test_two_gpus_of_one_kind_differ_and_what_that_explains_is_no_change(
-    clock: str, factor: float, gpus: str, expected: tuple[Kind | None, str]
-) -> None:
-    before, after = (record({"prefill": entry(scaled(each), clock)}, gpus=gpu.split())
-                     for each, gpu in zip((1.0, factor), gpus, strict=True))  # fmt: skip
-    found = judged(before, after)
-
-    assert expected == ((found[0].kind, found[0].reason) if found else (None, ""))
-    assert ("a -> b" in "".join(each.message for each in found)) == (gpus == "ab" and expected[0] is not None)
-
-
 def test_of_many_figures_that_chance_sets_apart_none_is_a_change() -> None:
     """One in a hundred lies apart as far as this by chance: alone it counts, among a hundred it does not."""
     apart = [1.0, 1.003, 1.006, 1.009, 1.012], [1.02, 1.03, 1.04, 1.05, 1.06]

@@ -1,0 +1,76 @@
+"""What two runs cannot decide: on another host or GPU, and where nothing was measured in peace."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reports.compare import compare
+from reports.record import Outcome
+from reports.run import Run
+from reports.verdict import Kind
+from suites.selftest.test_latency_rule import THRESHOLDS, entry, judged, record, run, scaled
+
+
+@pytest.mark.parametrize(
+    ("clock", "cores", "expected"),
+    [
+        ("host", 64, (Kind.REGRESSED, "latency")), ("host", 32, (Kind.INCONCLUSIVE, "other_host")),
+        ("launch", 32, (Kind.INCONCLUSIVE, "other_host")), ("device", 32, (Kind.REGRESSED, "latency")),
+        ("kernel", 32, (Kind.REGRESSED, "latency")),
+    ],
+)  # fmt: skip
+def test_on_other_processors_the_time_of_the_host_decides_nothing(clock: str, cores: int, expected: tuple[Kind, str]) -> None:
+    runs = [replace(run(record({"prefill": entry(scaled(factor), clock)})), environment={"host": {"cores": count}})
+            for factor, count in ((1.0, 64), (4.0, cores))]  # fmt: skip
+    worst = min(compare(*runs, THRESHOLDS).verdicts, key=lambda each: each.check != "latency")
+
+    assert expected == (worst.kind, worst.reason)
+
+
+@pytest.mark.parametrize(
+    ("clock", "factor", "gpus", "expected"),
+    [
+        ("kernel", 1.02, "ab", (Kind.INCONCLUSIVE, "other_gpu")), ("device", 0.98, "ab", (Kind.INCONCLUSIVE, "other_gpu")),
+        ("kernel", 1.05, "ab", (Kind.REGRESSED, "latency")), ("kernel", 1.02, "aa", (Kind.REGRESSED, "latency")),
+        ("kernel", 1.02, "  ", (Kind.REGRESSED, "latency")), ("kernel", 1.0, "ab", (None, "")),
+        ("kernel", 1.02, " b", (Kind.INCONCLUSIVE, "other_gpu")), ("kernel", 1.02, "a ", (Kind.INCONCLUSIVE, "other_gpu")),
+    ],
+)  # fmt: skip
+def test_two_gpus_of_one_kind_differ_and_what_that_explains_is_no_change(
+    clock: str, factor: float, gpus: str, expected: tuple[Kind | None, str]
+) -> None:
+    before, after = (record({"prefill": entry(scaled(each), clock)}, gpus=gpu.split())
+                     for each, gpu in zip((1.0, factor), gpus, strict=True))  # fmt: skip
+    found = judged(before, after)
+
+    assert expected == ((found[0].kind, found[0].reason) if found else (None, ""))
+    assert ("a -> b" in "".join(each.message for each in found)) == (gpus == "ab" and expected[0] is not None)
+
+
+@pytest.mark.parametrize(("gpus", "expected"), [("ab", ["a -> b"]), (" b", ["unknown -> b"]), ("aa", []), ("  ", [])])
+def test_a_reader_is_told_that_the_gpu_is_another_one_and_what_that_can_hide(gpus: str, expected: list[str]) -> None:
+    runs = [run(record({"prefill": entry(scaled(1.0), "kernel")}, gpus=gpu.split())) for gpu in gpus]
+    notes = [note for note in compare(*runs, THRESHOLDS).notes if "another GPU" in note]
+
+    assert len(expected) == len(notes)
+    assert all(f"({each}), and two of one kind differ by up to 3%" in note for each, note in zip(expected, notes, strict=True))
+    assert all("6% may be told as unchanged" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "kind"),
+    [
+        ("passed", "disturbed", Kind.INCONCLUSIVE), ("disturbed", "passed", Kind.INCONCLUSIVE),
+        ("disturbed", "disturbed", Kind.INCONCLUSIVE), ("passed", "not-measured", Kind.NEWLY_FAILING),
+    ],
+)  # fmt: skip
+def test_what_could_not_be_measured_in_peace_decides_nothing(was: str, now: str, kind: Kind) -> None:
+    def of(reason: str) -> Run:
+        outcome = Outcome.PASSED if reason == "passed" else Outcome.FAILED
+        held = replace(record({"prefill": entry(scaled(1.0))}), outcome=outcome)
+        return run(held if reason == "passed" else replace(held, reason=reason, message="throttled: power brake"))
+
+    found = next(each for each in compare(of(was), of(now), THRESHOLDS).verdicts if each.check == "latency")
+    assert (kind, True) == (found.kind, "throttled: power brake" in found.message)
