@@ -121,15 +121,16 @@ def test_workers_with_one_gpu_each_are_forked_by_servers_that_see_no_other(monke
 
 
 @pytest.mark.parametrize(
-    ("listed", "seen", "begun", "ended"),
+    ("listed", "seen", "cells", "begun", "ended"),
     [
-        (["0"], 1, [{}], []),
-        (["6", "7"], 2, [{"CUDA_VISIBLE_DEVICES": "6"}, {"CUDA_VISIBLE_DEVICES": "7"}], []),
-        (["0", "1", "2"], 2, [{"CUDA_VISIBLE_DEVICES": str(index)} for index in range(3)], [0, 1, 2]),
+        (["0"], 1, "copies", [{}], []),
+        (["6", "7"], 2, "eager", [{"CUDA_VISIBLE_DEVICES": "6"}, {"CUDA_VISIBLE_DEVICES": "7"}], []),
+        (["6", "7"], 2, "copies", [{"CUDA_VISIBLE_DEVICES": "6"}, {"CUDA_VISIBLE_DEVICES": "7"}, {}], []),
+        (["0", "1", "2"], 2, "eager", [{"CUDA_VISIBLE_DEVICES": str(index)} for index in range(3)], [0, 1, 2]),
     ],
 )
 def test_servers_that_begin_while_preflight_looks_are_ended_where_torch_sees_other_gpus(
-    monkeypatch: pytest.MonkeyPatch, listed: list[str], seen: int, begun: list[dict[str, str]], ended: list[int]
+    monkeypatch: pytest.MonkeyPatch, listed: list[str], seen: int, cells: str, begun: list[dict[str, str]], ended: list[int]
 ) -> None:
     started: list[dict[str, str]] = []
     stopped: list[int] = []
@@ -147,13 +148,34 @@ def test_servers_that_begin_while_preflight_looks_are_ended_where_torch_sees_oth
     monkeypatch.setattr(isolation.os, "cpu_count", lambda: 6)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(listed))
-    session: Any = SimpleNamespace(stash=pytest.Stash())
+    session = named("suites")
     session.stash[FACTS] = facts("cuda", devices=("9.0",) * seen)
-    isolation._begin_early(session, SimpleNamespace(platform="auto"))  # type: ignore[arg-type]
-    left = isolation._as_begun(session)
+    settings: Any = SimpleNamespace(platform="auto", tier="quick", cells=cells)
+    isolation._begin_early(session, settings)
+    several = {} in begun[1:]
+    left = isolation._as_begun(session, isolation.roles(seen, seen + several, several=several))
 
-    assert (begun, ended, [] if ended else list(range(seen))) == (started, stopped, list(left))
-    assert [str(6 // len(listed))] * len(listed) == threads, "torch is imported there, and reads it then"
+    assert (begun, ended, [] if ended else [*range(seen), *[isolation.ALL] * several]) == (started, stopped, list(left))
+    assert [str(6 // len(listed))] * len(begun) == threads, "torch is imported there, and reads it then"
+
+
+def named(*arguments: str) -> Any:
+    """What pytest makes of a command line that names these paths."""
+    return SimpleNamespace(stash=pytest.Stash(), args=arguments, invocation_params=SimpleNamespace(dir=isolation.ROOT))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "suite", "within"),
+    [
+        ((".",), "placement", True), (("suites/placement",), "placement", True),
+        (("suites/placement/test_placed.py::test_x",), "placement", True), (("suites/attention",), "placement", False),
+        (("suites/attention", "suites/guide"), "guide-bitsandbytes", True), (("suites/attention",), "guide-optimum", False),
+    ],
+)  # fmt: skip
+def test_no_process_for_several_gpus_is_begun_for_suites_that_were_not_named(
+    arguments: tuple[str, ...], suite: str, within: bool
+) -> None:
+    assert within is isolation.within_reach(named(*arguments), suite)
 
 
 def test_there_is_one_worker_a_gpu() -> None:

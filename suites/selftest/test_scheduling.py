@@ -159,6 +159,21 @@ def test_what_a_dead_worker_left_comes_before_other_work() -> None:
     assert ([0, 1, 2], [1, 2]) == (first.sent, replacement.sent[:2])
 
 
+@pytest.mark.parametrize(("workers", "expected"), [(1, {0: 12}), (2, {0: 6, 1: 6}), (3, {0: 6, 1: 3, 2: 3})])
+def test_a_model_with_more_than_a_worker_s_share_is_divided_by_cells(workers: int, expected: dict[int, int]) -> None:
+    """Every check has one worker, and those of a cell have the same."""
+    cells = [f"{name}/llama-tiny/bf16/cuda" for name in ("eager", "sdpa", "bnb-int8", "bnb-nf4")]
+    names = [f"a.py::b[{cell}:correct:{index}]" for cell in cells for index in range(3)]
+    several = [Worker(f"gw{index}", index) for index in range(workers)]
+    scheduler = scheduled(*several, collected=tuple(names))
+    for worker in several:
+        done(scheduler, worker)
+
+    assert expected == {index: len(worker.sent) for index, worker in enumerate(several)}
+    assert len(names) == len({index for worker in several for index in worker.sent})
+    assert all(len({sent // 3 for sent in worker.sent}) * 3 == len(worker.sent) for worker in several)
+
+
 # checks that need several GPUs
 
 SPLIT = tuple(f"a.py::b[device-map-auto-sdpa/llama-tiny/bf16/cuda:same:{subject}]" for subject in ("short", "long", "decode"))
