@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -47,6 +49,20 @@ def test_an_allocator_that_does_not_tell_has_what_it_gave(told: dict[str, int]) 
     hold(told, asked=0, given=2048)
 
     assert 2048 - 512 == device_memory.peak() - before
+
+
+def test_garbage_of_before_is_not_given_back_while_a_peak_is_taken() -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    garbage = weakref.ref(Cycle())
+    with device_memory.without_collections():
+        kept = [[index] for index in range(10 * gc.get_threshold()[0])]
+        left = garbage() is not None
+    gc.collect()
+
+    assert (True, True, None) == (left, gc.isenabled(), garbage()), len(kept)
 
 
 def test_every_gpu_has_a_peak_of_its_own(told: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
