@@ -21,7 +21,7 @@ from suites.selftest.test_recorded_runs import README, RECORDED, unpacked
 
 THRESHOLDS = load_thresholds()
 SAID = " ".join(README)
-SHARED = ("second", "beside-llama-7b", "full")  # hosts on which a process could be slow for seconds
+SHARED = ("second", "third", "beside-llama-7b", "full")  # hosts on which a process could be slow for seconds
 
 
 @pytest.fixture(scope="module")
