@@ -156,8 +156,7 @@ def test_a_model_that_is_spilled_though_there_is_room_is_found(cell: Cell, bones
     and cell.model.name != "gpt2-tiny"], ids=lambda cell: cell.id)  # fmt: skip
 def test_one_block_that_is_spilled_though_there_is_room_is_found(cell: Cell, bones: Any) -> None:
     """The last one that the library gave the last GPU, on the CPU, which may be used."""
-    model, _, skeleton = bones(cell)
-    asked = asked_of(cell.configuration)
+    (model, _, skeleton), asked = bones(cell), asked_of(cell.configuration)
     limits = max_memory(asked, skeleton, quantized=False) or {}
     map, _ = planned(model, asked.device_map, dict(limits))
     block = [name for name in skeleton.blocks if promised_place(name, map) == max(set(limits) - {"cpu"}, key=int)][-1]
