@@ -16,6 +16,7 @@ HEAD: Final = (
     "decode: whole, placed", "copies in a prefill",
 )  # fmt: skip
 EMPTY: Final = "-"
+PHASES: Final = ("prefill", "decode")
 
 
 def table(run: Run) -> str:
@@ -37,14 +38,15 @@ def table(run: Run) -> str:
 
 def lost(run: Run) -> list[tuple[Record, str]]:
     """What passes of models that are spread take more than those of the whole model, the largest share first."""
-    found = [
-        (figures["placed_us"] / figures["whole_us"], record, _lost(phase, figures))
-        for record in run.records.values()
-        if record.check == "transfer-cost"
-        for phase in ("prefill", "decode")
-        if isinstance(figures := record.evidence.get(phase), Mapping) and figures.get("whole_us")
-    ]
+    found = [(ratio, record, sentence) for record in run.records.values() for _, ratio, sentence in costs(record)]
     return [(record, sentence) for _, record, sentence in sorted(found, key=lambda entry: (-entry[0], entry[1].id))]
+
+
+def costs(record: Record) -> Iterator[tuple[str, float, str]]:
+    """Of prefill and decode, how many times as long a pass takes as the whole model's, and in words."""
+    for phase in PHASES if record.check == "transfer-cost" else ():
+        if isinstance(figures := record.evidence.get(phase), Mapping) and figures.get("whole_us"):
+            yield phase, figures["placed_us"] / figures["whole_us"], _lost(phase, figures)
 
 
 def _lost(phase: str, figures: Mapping[str, Any]) -> str:

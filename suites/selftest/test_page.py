@@ -22,7 +22,7 @@ from reports.record import Outcome, Record
 from reports.render import html
 from reports.render.html import data, entry
 from reports.render.html.axis import Axis
-from reports.render.html.plot import errors, memory
+from reports.render.html.plot import errors, memory, placement
 from reports.render.text import address
 from reports.run import Run
 from reports.thresholds import load_thresholds
@@ -251,6 +251,21 @@ def test_memory_of_one_run_is_set_against_eager_on_the_same_workload() -> None:
     assert plot is not None
 
     assert [(row.label, row.named[0].said.rpartition(": ")[2]) for row in plot.rows] == [("sdpa", "peak 2.000 times eager's")]
+
+
+@pytest.mark.parametrize(("two", "series"), [(False, {"prefill", "decode"}), (True, {"baseline", "candidate"})])
+def test_what_placement_loses_is_set_against_the_whole_model(two: bool, series: set[str]) -> None:
+    times = {"placed_us": 30_000.0, "whole_us": 20_000.0}
+    spread = record(configuration="max-memory-gpus-sdpa", check="transfer-cost",
+                    evidence={"prefill": times, "decode": {**times, "placed_us": 20_000.0}})  # fmt: skip
+    both = replace(entry.of_run(run(spread))[0], before=spread)
+    plot = placement([both], ["max-memory-gpus-sdpa"], two=two)
+    assert plot is not None
+
+    assert (series, series) == ({name for name, _ in plot.series}, set(plot.rows[0].paths))
+    assert "10.00 of 30.00 ms of a prefill" in plot.rows[0].named[0].said
+    assert plot.rows[0].named[0].x > (plot.limit or 0)
+    assert placement(entry.of_run(run(GOOD)), ["sdpa"], two=two) is None
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def _page(
     columns = list(dict.fromkeys(name for name, _ in runs) if several else dict.fromkeys(kinds))
     entries = data.ordered(entries, names)
     states = entry.standings(entries, iter(order))
-    drawn = (plot.errors(entries, names, two=two), plot.memory(entries, names, two=two))
+    drawn = [draw(entries, names, two=two) for draw in (plot.errors, plot.memory, plot.placement)]
     page = Page(
         sides=[_side(name, run) for name, run in runs],
         states=states, table=table, two=two, several=several,

@@ -12,6 +12,7 @@ from reports.drift import in_bytes
 from reports.record import Record
 from reports.render.html.axis import Axis, decades, doublings, powers
 from reports.render.html.entry import Entry
+from reports.render.placement import PHASES, costs
 from reports.render.text import plain, seconds, share
 from reports.statistics import shares
 
@@ -91,10 +92,13 @@ def errors(entries: Sequence[Entry], rows: Sequence[str], *, two: bool) -> Plot 
 def memory(entries: Sequence[Entry], rows: Sequence[str], *, two: bool) -> Plot | None:
     """Memory of two runs against each other; of one run against eager's, or in bytes where eager was not run."""
     if two:
-        return _ratios(list(_of_two(entries)), rows, "bytes candidate over baseline; right of the line is more")
+        return _ratios(
+            "Memory", list(_of_two(entries)), rows, "bytes candidate over baseline; right of the line is more", SIZES
+        )
     of_eager = list(_of_eager(entries))
     if of_eager:
-        return _ratios(of_eager, rows, "bytes over eager's, same model and dtype; right of the line is more")
+        caption = "bytes over eager's, same model and dtype; right of the line is more"
+        return _ratios("Memory", of_eager, rows, caption, SIZES)
     found = list(_of_bytes(entries))
     low, high = doublings((value.number for value in found), least=1.0, most=2.0**50)
     axis = Axis(low=low, high=high, left=LABELS, right=WIDTH)
@@ -103,12 +107,27 @@ def memory(entries: Sequence[Entry], rows: Sequence[str], *, two: bool) -> Plot 
     return _plot("Memory", "of each check", found, rows, axis, ticks, series=SIZES)
 
 
-def _ratios(found: Sequence[Value], rows: Sequence[str], caption: str) -> Plot | None:
+def placement(entries: Sequence[Entry], rows: Sequence[str], *, two: bool) -> Plot | None:
+    """Time of a pass of each model that is spread over devices, over that of the whole model on one."""
+    found = [
+        Value(entry=entry, series=series if two else phase, number=ratio, said=said)
+        for series, entry, record in _records(entries, two=two)
+        for phase, ratio, said in costs(record)
+    ]
+    phases = tuple(zip(PHASES, ("hollow", "solid"), strict=True))
+    caption = "time of a pass over the whole model's on one device; right of the line is lost to copies and hooks"
+    return _ratios("Lost to placement", found, rows, caption, () if two else phases, two=two)
+
+
+def _ratios(
+    title: str, found: Sequence[Value], rows: Sequence[str], caption: str, series: Sequence[tuple[str, str]], *,
+    two: bool = False,
+) -> Plot | None:  # fmt: skip
     low, high = doublings((*(value.number for value in found), 0.5, 2.0), least=2.0**-8, most=2.0**8)
     axis = Axis(low=low, high=high, left=LABELS, right=WIDTH)
     exponents = range(round(math.log2(low)), round(math.log2(high)) + 1)
     ticks = [(axis.at(2.0**at), f"{2**at}" if at >= 0 else f"1/{2**-at}") for at in exponents]
-    return _plot("Memory", caption, found, rows, axis, ticks, limit=axis.at(1.0), series=SIZES)
+    return _plot(title, caption, found, rows, axis, ticks, limit=axis.at(1.0), two=two, series=series)
 
 
 def _records(entries: Iterable[Entry], *, two: bool) -> Iterator[tuple[str, Entry, Record]]:
