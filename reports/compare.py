@@ -234,7 +234,8 @@ def _of_other_gpus(baseline: Run, candidate: Run, differ: float) -> Iterator[str
     for apart in latency.other_gpus(baseline.records, candidate.records):
         yield (
             f"latency was measured on another GPU ({apart}), and two of one kind differ by up to {differ - 1:.0%}: a change of "
-            f"the device's time below that decides nothing, and one of up to {differ * differ - 1:.0%} may be told as unchanged"
+            f"the device's time below that decides nothing, and what is unchanged may have changed by {differ - 1:.0%} more "
+            "than its limit"
         )
 
 

@@ -10,8 +10,10 @@ _TAKES_DOWN = frozenset({Outcome.CRASHED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMO
 
 def of_outcomes(before: Record, after: Record) -> Finding:
     """What it means that a check which ended one way now ends another; one that holds on both sides is unchanged."""
-    if DISTURBED in (before.reason, after.reason) and {before.outcome, after.outcome} <= HOLDING | {Outcome.FAILED}:
-        return _disturbed(before, after)
+    if _disturbed(after) or (_disturbed(before) and after.outcome in HOLDING):
+        return _undecided(before, after)
+    if _disturbed(before) and after.outcome in FAILING:
+        return Finding(kind=Kind.NEWLY_FAILING, reason=after.outcome, message=f"{_says(after)}; {_said(before)}")
     if after.outcome in HOLDING:
         return _now_holds(before)
     if after.outcome in FAILING:
@@ -34,6 +36,8 @@ def of_absence(before: Record, why: str) -> Finding:
 
 def of_addition(after: Record) -> Finding:
     """The baseline has no record of a check: a new one that fails is a failure all the same."""
+    if _disturbed(after):
+        return Finding(kind=Kind.INCONCLUSIVE, reason=DISTURBED, message=f"not in the baseline, {_says(after)}: measure again")
     if after.outcome in FAILING or after.outcome is Outcome.REFUSED:
         return Finding(kind=Kind.NEWLY_FAILING, reason=after.outcome, message=f"not in the baseline, {_says(after)}")
     if after.outcome is Outcome.REFERENCE_BROKEN:
@@ -41,7 +45,11 @@ def of_addition(after: Record) -> Finding:
     return Finding(kind=Kind.ADDED, reason=f"added_{after.outcome}", message=f"not in the baseline, {_says(after)}")
 
 
-def _disturbed(before: Record, after: Record) -> Finding:
+def _disturbed(record: Record) -> bool:
+    return record.outcome is Outcome.FAILED and record.reason == DISTURBED
+
+
+def _undecided(before: Record, after: Record) -> Finding:
     """A run in which nothing could be measured in peace says nothing of the library."""
     message = f"{_says(after)}; {_said(before)}" + (f": {before.message}" if before.reason == DISTURBED else "")
     return Finding(kind=Kind.INCONCLUSIVE, reason=DISTURBED, message=f"{message}: measure again")

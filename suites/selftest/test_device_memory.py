@@ -51,6 +51,18 @@ def test_an_allocator_that_does_not_tell_has_what_it_gave(told: dict[str, int]) 
     assert 2048 - 512 == device_memory.peak() - before
 
 
+def test_what_compilers_keep_in_the_place_of_a_tensor_holds_nothing() -> None:
+    from torch._subclasses import FakeTensorMode
+
+    before = device_memory.reachable()
+    with FakeTensorMode():
+        fake = torch.empty(1000, 1000)
+    sparse, lazy = torch.eye(3).to_sparse(), torch.nn.LazyLinear(7)
+    kept = [torch.zeros(100, dtype=torch.uint8), torch.nn.Parameter(torch.zeros(50, dtype=torch.uint8), requires_grad=False)]
+
+    assert 150 <= device_memory.reachable() - before < 1000, (fake.shape, sparse.shape, lazy, len(kept))
+
+
 def test_garbage_of_before_is_not_given_back_while_a_peak_is_taken() -> None:
     class Cycle:
         def __init__(self) -> None:

@@ -164,6 +164,14 @@ def named(*arguments: str) -> Any:
     return SimpleNamespace(stash=pytest.Stash(), args=arguments, invocation_params=SimpleNamespace(dir=isolation.ROOT))
 
 
+def test_a_suite_is_within_reach_by_way_of_a_link(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(isolation.ROOT)
+
+    assert isolation.within_reach(named(str(link / "suites" / "placement")), "placement")
+    assert isolation.SUITES == isolation.SUITES.resolve()
+
+
 @pytest.mark.parametrize(
     ("arguments", "suite", "within"),
     [
