@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -164,12 +166,14 @@ def named(*arguments: str) -> Any:
     return SimpleNamespace(stash=pytest.Stash(), args=arguments, invocation_params=SimpleNamespace(dir=isolation.ROOT))
 
 
-def test_a_suite_is_within_reach_by_way_of_a_link(tmp_path: Path) -> None:
+def test_a_checkout_behind_a_link_has_its_suites_where_they_are(tmp_path: Path) -> None:
+    """As what the command line names is: one that is not followed would be beside all of them."""
     link = tmp_path / "link"
     link.symlink_to(isolation.ROOT)
+    asked = [sys.executable, "-c", "from fixtures import isolation; print(isolation.ROOT, isolation.SUITES)"]
+    told = subprocess.run(asked, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(link)}, stdout=-1, text=True, check=True)
 
-    assert isolation.within_reach(named(str(link / "suites" / "placement")), "placement")
-    assert isolation.SUITES == isolation.SUITES.resolve()
+    assert [str(link), str((isolation.ROOT / "suites").resolve())] == told.stdout.split()
 
 
 @pytest.mark.parametrize(
