@@ -81,6 +81,12 @@ class Record:
         return f"{self.configuration}/{self.model}/{self.dtype}/{self.platform}"
 
     @property
+    def suite(self) -> str:
+        """The folder below ``suites`` of the test that recorded it, empty where no test did (preflight)."""
+        below = self.nodeid.partition("::")[0].split("/")
+        return below[1] if below[0] == "suites" and len(below) > 2 else ""
+
+    @property
     def families(self) -> frozenset[str] | None:
         """The kernel families that were seen to execute, ``None`` where the check recorded none."""
         seen = self.evidence.get("families")

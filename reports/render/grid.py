@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,12 +71,19 @@ def of_runs(runs: Mapping[str, Iterable[Record]]) -> Grid:
     )
 
 
-def _grid(entries: Iterable[tuple[str, str, bool, bool]]) -> Grid:
+def of_states(entries: Iterable[tuple[str, str, str]], columns: Sequence[str] = ()) -> Grid:
+    """The table of what has a configuration, a column and a state (``good``, ``bad``, ``open``), of the columns that are given
+    or else of those that occur.
+    """
+    return _grid(((name, column, state == "bad", state == "open") for name, column, state in entries), columns)
+
+
+def _grid(entries: Iterable[tuple[str, str, bool, bool]], columns: Sequence[str] = ()) -> Grid:
     found: dict[str, dict[str, Tally]] = {}
     for configuration, check, bad, open_ in entries:
         row = found.setdefault(configuration, {})
         row[check] = row.get(check, Tally()).plus(bad=bad, open=open_)
-    columns = tuple(sorted({check for row in found.values() for check in row}, key=_column))
+    columns = tuple(columns or sorted({check for row in found.values() for check in row}, key=_column))
     rows = ((name, tuple(row.get(check, Tally()) for check in columns)) for name, row in found.items())
     return Grid(columns=columns, rows=tuple(sorted(rows, key=_row)))
 

@@ -22,6 +22,7 @@ from reports.record import Outcome, Record
 from reports.render import html
 from reports.render.html import data, entry
 from reports.render.html.axis import Axis
+from reports.render.html.block import blocks
 from reports.render.html.plot import errors, memory, placement
 from reports.render.text import address
 from reports.run import Run
@@ -224,6 +225,41 @@ def test_without_jinja2_the_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) 
 
     with pytest.raises(UserError, match="needs the package jinja2"):
         html.show(run(GOOD))
+
+
+def of_suite(suite: str, configuration: str, check: str, **changes: Any) -> Record:
+    return record(configuration, check, nodeid=f"suites/{suite}/test_it.py::test_it", **changes)
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_each_suite_is_a_block_of_its_own_columns_and_what_is_bad_comes_first(bad: bool) -> None:
+    placed = of_suite("placement", "device-map-one-sdpa", "placed", outcome=Outcome.FAILED if bad else Outcome.PASSED)
+    page = html.show(run(of_suite("attention", "sdpa", "correct"), placed, of_suite("attention", "eager", "dispatch")))
+    found = index(page)
+    told = {
+        block["name"]: ([found["columns"][at] for at in block["columns"]], block["configurations"]) for block in found["blocks"]
+    }
+
+    assert told == {
+        "attention": (["correct", "dispatch"], ["eager", "sdpa"]),
+        "placement": (["placed"], ["device-map-one-sdpa"]),
+    }
+    assert list(told) == (["placement", "attention"] if bad else ["attention", "placement"])
+    assert of_text(page, r'class="heads"><th scope="col">(.*?)</th>') == list(told)
+
+
+def test_a_configuration_is_in_the_block_where_most_of_its_checks_are() -> None:
+    many = [of_suite("attention", "sdpa", "correct", subject=name) for name in "ab"]
+    found = blocks(entry.of_run(run(of_suite("latency", "sdpa", "latency"), *many, planned=("bnb/m/bf16/cuda::builds",))))
+
+    assert {block.name: [name for name, _ in block.table.rows] for block in found} == {"other": ["bnb"], "attention": ["sdpa"]}
+
+
+def test_of_several_runs_every_block_has_the_column_of_every_run() -> None:
+    attention, placement = of_suite("attention", "sdpa", "correct"), of_suite("placement", "device-map-one-sdpa", "placed")
+    page = html.together(fleet_of(old=run(attention), new=run(placement)))
+
+    assert [sorted(block["columns"]) for block in index(page)["blocks"]] == [[0, 1], [0, 1]]
 
 
 def test_checks_come_by_cell_and_inside_it_by_kind() -> None:

@@ -210,6 +210,18 @@ def test_the_keyboard_alone_goes_everywhere(browser: Browser, one: Path) -> None
     assert (searching, beside, opened, browser.place) == ("search", "✗ 1/1", ["correct[bad]"], "✗ 1/1")
 
 
+def test_below_a_suite_comes_the_next_one_with_columns_of_its_own(browser: Browser, tmp_path: Path) -> None:
+    placed = record("max-memory-gpus-sdpa", "placed", nodeid="suites/placement/test_placed.py::test_it")
+    attention = [replace(each, nodeid="suites/attention/test_it.py::test_it") for each in (GOOD, FINE)]
+    browser.open(written(tmp_path, run(*attention, placed)))
+    heads = browser.all("#grid tr.heads th")
+    browser.evaluate("document.querySelector('#grid [tabindex=\"0\"]').focus()")
+    browser.press(DOWN, DOWN, RIGHT, RIGHT, ENTER)
+
+    assert heads == ["attention", "correct", "dispatch", "placement", "placed"]
+    assert browser.until(lambda: browser.all("#panel h2")) == ["max-memory-gpus-sdpa \u00b7 placed"]
+
+
 def test_a_key_leads_from_one_bad_cell_to_the_next(browser: Browser, two: Path) -> None:
     browser.open(two)
     browser.press("n")
@@ -255,7 +267,7 @@ def test_without_its_script_the_page_still_tells_the_verdict_the_findings_and_th
 
     assert browser.all("h1") == ["✗ NOT GOOD: 1 failed; 2 of 3 checks passed."]
     assert browser.all("#findings li.bad a") == [BAD.id]
-    assert browser.all("#grid tbody th") == ["sdpa", "eager"]
+    assert browser.all("#grid tr:not(.heads) th") == ["sdpa", "eager"]
 
 
 def test_of_ten_thousand_checks_only_the_configurations_are_drawn_at_first(browser: Browser, tmp_path: Path) -> None:
@@ -263,5 +275,5 @@ def test_of_ten_thousand_checks_only_the_configurations_are_drawn_at_first(brows
     browser.open(written(tmp_path, run(*many)))
 
     assert browser.all("#shown") == ["10000 checks"]
-    assert browser.evaluate("document.querySelectorAll('#grid tbody tr').length") == 40
+    assert browser.evaluate("document.querySelectorAll('#grid tr.group').length") == 40
     assert browser.evaluate("document.querySelectorAll('#panel *').length") == 0

@@ -15,6 +15,7 @@ from matrix.cell import CHECKS, DTYPES
 from reports.document import to_text
 from reports.ratio import Ratio
 from reports.record import Record
+from reports.render.html.block import Block
 from reports.render.html.entry import Entry, Standing
 from reports.verdict import Verdict
 
@@ -53,16 +54,23 @@ def ordered(entries: Iterable[Entry], rows: Sequence[str]) -> list[Entry]:
     return sorted(entries, key=place)
 
 
-def index(entries: Sequence[Entry], columns: Sequence[str], states: Sequence[Standing], *, two: bool) -> str:
+def index(entries: Sequence[Entry], blocks: Sequence[Block], states: Sequence[Standing], *, two: bool) -> str:
     """Which checks there are and how they stand: one list of numbers a property, texts told once. JSON for a script element."""
     cells: Told[tuple[str, ...]] = Told()
     subjects, messages = Told[str](), Told[str]()
     numbers = {state.name: at for at, state in enumerate(states)}
-    places = {name: at for at, name in enumerate(columns)}
-    kinds = Told[str]()
+    columns, kinds = Told[str](), Told[str]()
+    parts = [
+        {
+            "name": block.name,
+            "columns": [columns.number(column) for column in block.table.columns],
+            "configurations": [name for name, _ in block.table.rows],
+        }
+        for block in blocks
+    ]
     checks = {
         "cell": [cells.number((entry.configuration, entry.model, entry.dtype, entry.platform)) for entry in entries],
-        "column": [places[entry.column] for entry in entries],
+        "column": [columns.number(entry.column) for entry in entries],
         "kind": [kinds.number(entry.check) for entry in entries],
         "subject": [subjects.number(entry.subject) for entry in entries],
         "state": [numbers[entry.name] for entry in entries],
@@ -74,7 +82,8 @@ def index(entries: Sequence[Entry], columns: Sequence[str], states: Sequence[Sta
                 "two": two,
                 "chunk": CHUNK,
                 "states": [{"name": s.name, "state": s.state, "sign": s.sign} for s in states],
-                "columns": columns,
+                "columns": columns.items,
+                "blocks": parts,
                 "kinds": kinds.items,
                 "cells": cells.items,
                 "subjects": subjects.items,

@@ -54,6 +54,11 @@ class Entry:
         return self.environment or self.check
 
     @property
+    def suite(self) -> str:
+        """The suite of the test that recorded it, empty where nothing says."""
+        return next((record.suite for record in (self.after, self.before) if record), "")
+
+    @property
     def cell(self) -> str:
         """The id of its cell."""
         return f"{self.configuration}/{self.model}/{self.dtype}/{self.platform}"

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from reports.compare import Comparison
 from reports.fleet import Fleet, Member
-from reports.render import grid
 from reports.render.html import data, entry, facts, findings, plot, speed
+from reports.render.html.block import Block, blocks
 from reports.render.html.entry import Entry, Standing
 from reports.render.html.facts import Facts
 from reports.render.html.findings import Section
@@ -43,7 +43,7 @@ class Page:
     facts: Facts
     sections: Sequence[Section]
     states: Sequence[Standing]
-    table: grid.Grid
+    blocks: Sequence[Block]
     plots: Sequence[plot.Plot]
     speed: speed.Lines | None
     time: plot.Bars | None
@@ -57,7 +57,7 @@ def show(run: Run) -> str:
     """The page of one run. Raises UserError where jinja2 is not installed."""
     judgement = judge(run)
     return _page(
-        entry.of_run(run), grid.of_records(run.records.values()), entry.outcomes(run), [("", run)],
+        entry.of_run(run), entry.outcomes(run), [("", run)],
         style="good" if judgement.good else "bad", sentence=judgement.sentence, remarks=remarks(run),
         troubles=run.expectation_troubles, facts=facts.of_run(run), sections=findings.of_run(run),
         speed=speed.of_run(run),
@@ -70,7 +70,7 @@ def compared(comparison: Comparison) -> str:
     entries = entry.of_comparison(comparison)
     gaps = speed.gaps(entries)
     return _page(
-        entries, grid.of_verdicts(comparison.verdicts), entry.verdicts(),
+        entries, entry.verdicts(),
         [("baseline", comparison.baseline), ("candidate", comparison.candidate)], style=style, sentence=comparison.sentence,
         remarks=comparison.notes, troubles=comparison.troubles, facts=facts.of_changes(comparison.changes),
         sections=findings.of_comparison(comparison), speed=speed.of_comparison(entries, gaps), gaps=gaps, two=True,
@@ -84,7 +84,6 @@ def together(found: Fleet) -> str:
     lost = [f"{member.name}: {member.sentence}" for member in found.members if member.run is None]
     return _page(
         [item for member in members for item in _entries(member)],
-        grid.of_runs({name: run.records.values() for name, run in runs.items()}),
         chain(entry.verdicts(), entry.outcomes(*runs.values())), list(runs.items()),
         style={0: "good", 1: "bad"}.get(found.exit, "open"), sentence=found.sentence,
         remarks=[*lost, *(f"{name}: {remark}" for name, run in runs.items() for remark in remarks(run))],
@@ -108,21 +107,19 @@ def _sections(member: Member) -> list[Section]:
 
 
 def _page(
-    entries: list[Entry], table: grid.Grid, order: Iterable[str], runs: Sequence[tuple[str, Run]],
+    entries: list[Entry], order: Iterable[str], runs: Sequence[tuple[str, Run]],
     *, two: bool = False, several: bool = False, gaps: speed.Gaps = NONE, **told: Any,
 ) -> str:  # fmt: skip
-    bad = {item.configuration for item in entries if item.state == "bad"}
-    names = sorted({item.configuration for item in entries}, key=lambda name: (name not in bad, name))
-    kinds = chain(table.columns, sorted({item.column for item in entries}))
-    columns = list(dict.fromkeys(name for name, _ in runs) if several else dict.fromkeys(kinds))
+    parts = blocks(entries, list(dict.fromkeys(name for name, _ in runs)) if several else ())
+    names = [name for part in parts for name, _ in part.table.rows]
     entries = data.ordered(entries, names)
     states = entry.standings(entries, iter(order))
     drawn = [draw(entries, names, two=two) for draw in (plot.errors, plot.memory, plot.placement)]
     page = Page(
         sides=[_side(name, run) for name, run in runs],
-        states=states, table=table, two=two, several=several,
+        states=states, blocks=parts, two=two, several=several,
         plots=[picture for picture in drawn if picture], time=plot.time([(name, seconds_by_phase(run)) for name, run in runs]),
-        index=data.index(entries, columns, states, two=two), chunks=data.packed(entries, gaps), **told,
+        index=data.index(entries, parts, states, two=two), chunks=data.packed(entries, gaps), **told,
     )  # fmt: skip
     return rendered({item.name: getattr(page, item.name) for item in fields(page)})
 

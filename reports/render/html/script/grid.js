@@ -1,7 +1,8 @@
-// The grid: a row a configuration, unfolded into its cells; a column a kind of check.
+// The grid: a block a suite; in it a row a configuration, unfolded into its cells, and a column a kind of check.
 
 const grid = byId("grid");
 const unfolded = new Set();
+const blockOf = new Map(index.blocks.flatMap((block) => block.configurations.map((name) => [name, block])));
 let rows = [];
 
 // The worst of some checks, how many are as bad, and how many there are.
@@ -27,10 +28,10 @@ function square(found, where) {
   return element("td", { class: sum.worst.state, role: "gridcell", tabindex: "-1", title: label, "aria-label": label }, text);
 }
 
-function line(name, found, head, properties) {
-  const columns = index.columns.map(() => []);
-  for (const check of found) columns[check.column].push(check);
-  const squares = columns.map((some, at) => square(some, `${name}, ${index.columns[at]}`));
+function line(name, found, block, head, properties) {
+  const columns = new Map(block.columns.map((column) => [column, []]));
+  for (const check of found) columns.get(check.column).push(check);
+  const squares = [...columns].map(([column, some]) => square(some, `${name}, ${index.columns[column]}`));
   return element(
     "tr",
     { role: "row", ...properties },
@@ -51,17 +52,23 @@ function grouped(found) {
   return groups;
 }
 
-function leaves(group) {
+function heads(block) {
+  const head = (text) => element("th", { scope: "col", role: "columnheader" }, text);
+  const names = block.columns.map((column) => head(index.columns[column]));
+  return element("tr", { role: "row", class: "heads" }, head(block.name || "cell"), names);
+}
+
+function leaves(group, block) {
   let last = "";
   const several = new Set(cells.map((cell) => cell.platform)).size > 1;
   return [...group].map(([cell, found]) => {
     const model = element("span", cell.model === last ? { class: "again" } : {}, cell.model);
     last = cell.model;
-    const made = line(cell.id, found, [model, ` ${cell.dtype}${several ? ` ${cell.platform}` : ""}`], {
+    const made = line(cell.id, found, block, [model, ` ${cell.dtype}${several ? ` ${cell.platform}` : ""}`], {
       class: "leaf",
       "aria-level": "2",
     });
-    return { made, cell, configuration: cell.configuration };
+    return { made, cell, block, configuration: cell.configuration };
   });
 }
 
@@ -70,24 +77,24 @@ function fill() {
   const groups = grouped(found);
   const few = narrowed() && [...groups.values()].reduce((sum, group) => sum + group.size, 0) <= 40;
   rows = [];
+  const parts = new Map();
   for (const [configuration, group] of groups) {
+    const block = blockOf.get(configuration);
     const open = few || unfolded.has(configuration);
     const head = [element("span", { class: "fold", "aria-hidden": "true" }, open ? "▾" : "▸"), configuration];
-    const made = line(configuration, [...group.values()].flat(), head, {
+    const made = line(configuration, [...group.values()].flat(), block, head, {
       class: "group",
       "aria-level": "1",
       "aria-expanded": String(open),
     });
-    rows.push({ made, cell: null, configuration });
-    if (open) rows.push(...leaves(group));
+    const added = [{ made, cell: null, block, configuration }, ...(open ? leaves(group, block) : [])];
+    rows.push(...added);
+    if (!parts.has(block)) parts.set(block, [heads(block)]);
+    parts.get(block).push(...added.map((row) => row.made));
   }
-  const heads = index.columns.map((column) => element("th", { scope: "col", role: "columnheader" }, column));
-  grid.tHead.replaceChildren(
-    element("tr", { role: "row" }, element("th", { scope: "col", role: "columnheader" }, "cell"), heads),
-  );
-  grid.tBodies[0].replaceChildren(...rows.map((row) => row.made));
+  grid.replaceChildren(...[...parts.values()].map((part) => element("tbody", { role: "rowgroup" }, part)));
   byId("shown").textContent = narrowed() ? `${found.length} of ${checks.length} checks` : `${checks.length} checks`;
-  rove(grid.tBodies[0].querySelector("th"));
+  rove(rows[0]?.made.firstChild);
 }
 
 // One place of the grid is in the order of tabs; arrows move it.
@@ -108,9 +115,11 @@ function fold(configuration, open) {
 function step(place, key) {
   const row = place.parentElement;
   const at = [...row.children].indexOf(place);
+  const number = rows.findIndex((other) => other.made === row);
+  const below = (other) => other && (other.made.children[at] || other.made.lastChild);
   const next = {
-    ArrowDown: row.nextElementSibling?.children[at],
-    ArrowUp: row.previousElementSibling?.children[at],
+    ArrowDown: below(rows[number + 1]),
+    ArrowUp: below(rows[number - 1]),
     Home: row.firstChild,
     End: row.lastChild,
   };

@@ -122,7 +122,7 @@ function address(row, place) {
   const at = [...row.made.children].indexOf(place);
   if (row.cell && at === 0) return `#${path(row.cell.id)}`;
   const where = row.cell ? `cell=${path(row.cell.id)}` : `configuration=${path(row.configuration)}`;
-  return at > 0 ? `#${where}&column=${path(index.columns[at - 1])}` : `#${where}`;
+  return at > 0 ? `#${where}&column=${path(index.columns[row.block.columns[at - 1]])}` : `#${where}`;
 }
 
 const path = (text) => encodeURIComponent(text.toWellFormed()).replaceAll("%2F", "/");
