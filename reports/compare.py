@@ -194,6 +194,8 @@ def _absence(planned: bool, candidate: Run, baseline: Run) -> Finding:
         why = f"the candidate is shard {header.shard.name}: join all of them with `python -m reports merge`"
     elif header.narrowed:
         why = "the candidate was narrowed and did not select it"
+    elif header.cells != baseline.header.cells:
+        why = f"the candidate ran {header.cells!r}, the baseline {baseline.header.cells!r}"
     elif header.tier != baseline.header.tier:
         why = f"the candidate ran tier {header.tier!r}, the baseline {baseline.header.tier!r}"
     else:

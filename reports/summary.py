@@ -121,9 +121,10 @@ def remarks(run: Run) -> tuple[str, ...]:
         found.append(f"it is incomplete: it ended early, {planned - len(run.missing)} of {planned} planned checks recorded")
     elif run.missing:
         found.append(f"it is incomplete: {len(run.missing)} of {planned} planned checks left no record")
-    if header.narrowed:
-        chosen = header.cells not in ("", "*")
-        found.append(f"it was narrowed to {header.cells!r}" if chosen else "it was narrowed to a part of its tier")
+    if header.cells not in ("", "*"):
+        found.append(f"it was narrowed to {header.cells!r}")
+    elif header.narrowed:
+        found.append("it was narrowed to a part of its tier")
     if header.shard:
         found.append(f"it is shard {header.shard.name}, with {planned} of {len(header.shard.plan)} planned checks")
     found += run.damage

@@ -92,6 +92,12 @@ def test_another_tier_is_said_where_something_is_missing() -> None:
     assert reason(found, TWO.id).endswith("the candidate ran tier 'full', the baseline 'quick'")
 
 
+def test_other_cells_are_said_where_something_is_missing() -> None:
+    found = compared([ONE, TWO], [ONE], tier="full", cells="sdpa-*")
+
+    assert reason(found, TWO.id).endswith("the candidate ran 'sdpa-*', the baseline ''")
+
+
 def test_an_empty_candidate_is_worse() -> None:
     assert exit_code(compared([ONE, TWO], [])) == 1
 

@@ -69,7 +69,7 @@ def test_an_incomplete_run_says_so() -> None:
     ("header", "sentence"),
     [
         ({"injected": ("mask-dropped",)}, "! faults were injected on purpose: mask-dropped"),
-        ({"narrowed": True, "cells": "sdpa"}, "! it was narrowed to 'sdpa'"),
+        ({"cells": "sdpa"}, "! it was narrowed to 'sdpa'"),
         ({"narrowed": True, "cells": "*"}, "! it was narrowed to a part of its tier"),
         ({"notes": ("no GPU here",)}, "! no GPU here"),
     ],
