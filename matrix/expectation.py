@@ -34,7 +34,7 @@ class Expectation:
     """One known failure. ``versions`` maps a package to a PEP 440 specifier; all must hold for it to apply.
 
     ``processor`` are features that the processor must have; of those of ``processor_lacks`` it must lack one. ``unfound`` are
-    native libraries that the dynamic loader must not find by itself.
+    native libraries that the dynamic loader must not find by itself, ``gpus`` is how many GPUs there must be, 0 any number.
     """
 
     cells: str
@@ -48,6 +48,7 @@ class Expectation:
     processor: tuple[str, ...] = ()
     processor_lacks: tuple[str, ...] = ()
     unfound: tuple[str, ...] = ()
+    gpus: int = 0
 
     def covers(self, check: Check) -> bool:
         """Whether it speaks of this check, its condition left aside."""
@@ -85,7 +86,10 @@ def load_expectation(table: Table) -> Expectation:
         processor=table.texts("processor", (), accepted=PROCESSOR_FEATURES),
         processor_lacks=table.texts("processor_lacks", (), accepted=PROCESSOR_FEATURES),
         unfound=table.texts("unfound", (), accepted=LOADABLE),
+        gpus=table.integer("gpus", 0),
     )
+    if expectation.gpus < 0:
+        raise table.error("gpus", f"is {expectation.gpus}, a number of GPUs is accepted")
     if any(sign in expectation.message for sign in PATTERN):
         raise table.error("message", f"is {expectation.message!r}, words as they stand in the message are accepted, no pattern")
     if not expectation.url.startswith("https://"):

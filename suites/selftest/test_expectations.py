@@ -100,6 +100,11 @@ def test_a_condition_may_be_about_the_processor_and_the_loader(
     assert holds == applies(entry(**condition), facts(details=details))
 
 
+@pytest.mark.parametrize(("gpus", "holds"), [(0, True), (1, False), (2, True), (3, False)])
+def test_a_condition_may_be_about_the_number_of_gpus(gpus: int, holds: bool) -> None:
+    assert holds == applies(entry(gpus=gpus, platforms=("cuda",)), facts("cuda", devices=("9.0", "9.0")))
+
+
 @pytest.mark.parametrize("installed", ["2.13.0+cu130", "2.13.0rc1", "2.13.0.dev20260101"])
 def test_local_and_preliminary_versions_are_judged(installed: str) -> None:
     machine = facts(packages=packages(torch=installed))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -12,68 +11,28 @@ import torch
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from fixtures import transformers_api
-from fixtures.builders.bitsandbytes import quantization_config
-from fixtures.builders.placement import PLANNERS, method_in
-from fixtures.checkpoints import materialize
-from fixtures.messages import collected
 from fixtures.placement.asked import Asked, Promise, asked_of, place_of
 from fixtures.placement.judgement import of_limits, of_log, of_map, of_order
 from fixtures.placement.plan import (
     Skeleton,
     device_map,
-    empty,
     fewest,
     max_memory,
     promise,
     promised_place,
     skeleton_of,
 )
-from fixtures.quantization.method import Method
 from matrix.cell import Cell
 from matrix.errors import UserError
 from matrix.expand import cells
 from matrix.expectation import Expectation
 from matrix.expression import parse
-from matrix.load import load_expectations, load_matrix
+from matrix.load import load_expectations
+from suites.selftest.planner import MATRIX, PLACED, PLENTY, bones, planned, planned_bytes
 from suites.selftest.samples import configuration
 
-MATRIX, EXPECTATIONS = load_matrix(), load_expectations()
-PLACED = [
-    cell for cell in cells(MATRIX, "cuda", "full")
-    if cell.configuration.combined[-1:] in {("sdpa",), ("bnb-int8",), ("bnb-nf4",)} and cell.dtype in ("bf16", "fp32")
-    and not cell.configuration.refusals
-]  # fmt: skip
-PLENTY = {0: 10**11, 1: 10**11, "cpu": 10**11}
-SDPA = [cell for cell in PLACED if cell.configuration.name == "device-map-auto-sdpa"]
-
-
-def quantizer(model: Any, method: Method | None, name: str) -> Any:
-    """What transformers quantizes a model with, its layers already those of bitsandbytes; None without a method."""
-    if method is None:
-        return None
-    from transformers.quantizers.auto import AutoHfQuantizer
-
-    dtype = transformers_api.torch_dtype(name)
-    made = AutoHfQuantizer.from_config(quantization_config(method, dtype), pre_quantized=False)
-    made.preprocess_model(model=model, dtype=dtype, device_map="auto", checkpoint_files=None, use_kernels=False)
-    return made
-
-
-@pytest.fixture(scope="module")
-def bones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A model without weights, its quantizer (None without one) and its skeleton."""
-    folder, kept = tmp_path_factory.mktemp("checkpoints"), {}
-
-    def made(cell: Cell) -> tuple[Any, Any, Skeleton]:
-        key = cell.model.name, cell.dtype, cell.configuration.combined[-1]
-        if key not in kept:
-            model, method = empty(cell, materialize(cell.model, folder)), method_in(cell)
-            skeleton = skeleton_of(model, method)
-            kept[key] = model, quantizer(model, method, cell.dtype), skeleton
-        return kept[key]
-
-    yield made
+__all__ = ["bones"]
+EXPECTATIONS = load_expectations()
 
 
 def holds(entry: Expectation) -> bool:
@@ -93,7 +52,7 @@ def test_the_library_plans_what_the_configuration_promises(cell: Cell, bones: An
     found = [
         str(finding)
         for finding in (
-            *of_log(said, wanted, "cuda"),
+            *of_log(said, wanted, "cuda", used=set(map.values())),
             *of_map(map, skeleton, wanted, "cuda"),
             *of_order(map, skeleton, asked, limits or {}, 2, quantized=quantizes is not None),
             *of_limits(planned_bytes(skeleton, map), limits or {}),
@@ -103,38 +62,6 @@ def test_the_library_plans_what_the_configuration_promises(cell: Cell, bones: An
 
     assert len(known) == len(found[:1])  # the first of them is what a check says
     assert all(message in finding for message, finding in zip(known, found, strict=False))
-
-
-@pytest.mark.parametrize("cell", SDPA, ids=lambda cell: cell.model.name)
-@pytest.mark.parametrize("room", [{}, {0: 0.4, 1: 0.4, 2: 0.9}], ids=["auto", "max-memory"])
-def test_the_library_plans_what_is_promised_of_three_gpus(cell: Cell, room: dict[Any, float], bones: Any) -> None:
-    """And one of them that gets nothing is missed, where the library had to use it."""
-    model, _, skeleton = bones(cell)
-    asked = Asked(device_map="auto", uses=("gpus",), room=room)
-    limits = max_memory(asked, skeleton, quantized=False) or {}
-    map, _ = planned(model, "auto", limits or {**PLENTY, 2: 10**11})
-    wanted = promise(asked, "auto", limits, skeleton, 3)
-    without = {name: 1 if place == 2 else place for name, place in map.items()}
-    missed = [finding.code for finding in of_map(without, skeleton, wanted, "cuda")]
-
-    assert [] == list(of_map(map, skeleton, wanted, "cuda"))
-    assert [] == list(of_order(map, skeleton, asked, limits, 3, quantized=False))
-    assert [] == list(of_limits(planned_bytes(skeleton, map), limits))
-    assert (["other-places"] if room or cell.model.name == "llama-deep-tiny" else []) == missed
-
-
-@pytest.mark.parametrize("gpus", [2, 4, 6, 8])
-@pytest.mark.parametrize("cell", SDPA, ids=lambda cell: cell.model.name)
-def test_nothing_lies_further_than_it_must_on_any_number_of_gpus(cell: Cell, gpus: int, bones: Any) -> None:
-    """And everything but the embedding on the last GPU does, where a block fits into a GPU's share."""
-    model, _, skeleton = bones(cell)
-    asked = Asked(device_map="auto", uses=("gpus",), room={})
-    map, _ = planned(model, "auto", {**dict.fromkeys(range(gpus), 10**11), "cpu": 10**11})
-    lopsided = {skeleton.modules[0]: 0} | dict.fromkeys(skeleton.modules[1:], gpus - 1)
-    found = [finding.code for finding in of_order(lopsided, skeleton, asked, {}, gpus, quantized=False)]
-
-    assert [] == list(of_order(map, skeleton, asked, {}, gpus, quantized=False))
-    assert ["further-than-needed"] == found or (cell.model.name, gpus) not in [("llama-deep-tiny", many) for many in (2, 4, 6)]
 
 
 @pytest.mark.parametrize(
@@ -177,25 +104,6 @@ def test_where_max_memory_is_not_heeded_a_gpu_holds_more_than_it_allows(cell: Ce
     map, _ = planned(model, asked.device_map, dict(PLENTY), quantizes)
 
     assert ["beyond-max-memory"] == [each.code for each in of_limits(planned_bytes(skeleton, map), limits)]
-
-
-def planned(model: Any, given: Any, limits: dict[Any, int], quantizes: Any = None) -> tuple[dict[str, Any], list[str]]:
-    """The map that the library makes, and what it logs of it but for GPUs that are not here."""
-    from transformers.integrations.accelerate import _get_device_map
-
-    if isinstance(given, dict):
-        return given, []
-    with collected(*PLANNERS) as said:
-        map = _get_device_map(model, given, limits, quantizes)
-    return map, [message for message in said if not message.startswith("Device ")]
-
-
-def planned_bytes(skeleton: Skeleton, map: dict[str, Any]) -> dict[Any, int]:
-    held: dict[Any, int] = {}
-    for name, size in skeleton.sizes.items():
-        place = promised_place(name, map)
-        held[place] = held.get(place, 0) + size
-    return held
 
 
 def test_alternating_blocks_cross_a_border_at_every_step(bones: Any) -> None:
@@ -277,7 +185,8 @@ def test_as_many_gpus_are_promised_as_the_library_must_take() -> None:
     layers = tuple(f"layers.{index}" for index in range(6))
     skeleton = Skeleton(sizes={f"{name}.w": 100 for name in layers}, ties=(), blocks=layers, modules=layers)
 
-    assert [2, 3, 4] == [fewest(skeleton, gpus) for gpus in (2, 3, 12)]
+    assert [2, 3, 4] == [fewest(skeleton, gpus, low=False) for gpus in (2, 3, 12)]
+    assert [1, 2, 4] == [fewest(skeleton, gpus, low=True) for gpus in (2, 3, 12)]
     assert [True, False] == [Promise(uses=("gpus",), fewest=3).kept(found, "cuda") for found in ({0, 1, 2}, {0, 1})]
 
 

@@ -40,7 +40,7 @@ def compared(
     left: tuple[Resident, ...] = (), doubt: Finding | None = None,
 ) -> Any:  # fmt: skip
     """What was measured of a placed model that says ``judged``."""
-    monkeypatch.setattr(sameness.execution, "run", lambda built, workload: judged)
+    monkeypatch.setattr(sameness.execution, "run", lambda built, workload, first=0: judged)
     monkeypatch.setattr(sameness, "same_arithmetic", lambda device, places: alike)
     monkeypatch.setattr(sameness, "residents", lambda model: left)
     wholes: Any = SimpleNamespace(
@@ -68,6 +68,11 @@ def test_one_bit_is_too_much_where_the_arithmetic_is_the_same(monkeypatch: pytes
     assert compared(monkeypatch, rows(), exact=True, alike=True).seen["to_the_bit"]
     with pytest.raises(Finding, match="1 of 3 tokens differ from the whole model's, first row 0, position 2: 1 of 4 logits"):
         compared(monkeypatch, rows(units=1), exact=True, alike=True)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(0, []), (4096, []), (4097, ["left-behind"])])
+def test_what_a_pass_leaves_on_a_gpu_is_found(size: int, expected: list[str]) -> None:
+    assert expected == [finding.code for finding in sameness.of_left({0: 0, 1: size})]
 
 
 def test_a_weight_that_was_fetched_and_not_let_go_of_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,27 @@ def test_every_planned_check_has_a_scope_of_model_and_dtype() -> None:
 # a worker that dies
 
 
+def test_a_worker_that_dies_before_anything_is_handed_out_is_replaced() -> None:
+    """It has said what it collected; what takes its place has not when the others begin."""
+    dead, alive, instead = Worker("gw0"), Worker("gw1"), Worker("gw2")
+    config: Any = SimpleNamespace(getvalue=lambda name: ["popen"] * 2, hook=SimpleNamespace(), rootpath=None,
+                                  option=SimpleNamespace(loadscopereorder=False))  # fmt: skip
+    scheduler = by_reference(config, None)
+    for worker in (dead, alive):
+        scheduler.add_node(worker)
+    scheduler.add_node_collection(dead, [*LLAMA, *GPT2])
+    nobody = scheduler.remove_node(dead)
+    scheduler.add_node(instead)
+    scheduler.add_node_collection(alive, [*LLAMA, *GPT2])
+    early = scheduler.collection_is_completed
+    scheduler.add_node_collection(instead, [*LLAMA, *GPT2])
+    scheduler.schedule()
+
+    assert (None, False) == (nobody, early)
+    assert {0, 1, 2, 3} == {*alive.sent, *instead.sent}
+    assert [] == dead.sent
+
+
 def test_the_check_that_runs_is_the_first_that_has_not_ended() -> None:
     scopes = {"a": {"1": True, "2": True}, "b": {"3": True, "4": False, "5": False}}
 
