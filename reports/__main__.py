@@ -134,7 +134,10 @@ def _show(options: argparse.Namespace, out: TextIO) -> int:
 
 
 def _compare(options: argparse.Namespace, out: TextIO) -> int:
-    comparison = compare(_run(options.baseline), _run(options.candidate), load_thresholds())
+    baseline, candidate = _run(options.baseline), _run(options.candidate)
+    if baseline.folder.resolve() == candidate.folder.resolve():
+        raise UserError(f"{candidate.folder}: is the run that it is compared with; name another")
+    comparison = compare(baseline, candidate, load_thresholds())
     _write(options, lambda form: form.of_comparison(comparison, options.link))
     _print(terminal.compared(comparison, _page(options, out)), out)
     return exit_code(comparison, fail_on_inconclusive=options.fail_on_inconclusive)

@@ -13,7 +13,7 @@ from reports.metrics import Metric, of_record
 from reports.record import Outcome, Record
 from reports.run import Run
 from reports.store import RUN, read_header, read_run
-from reports.summary import counts
+from reports.summary import counts, empty
 
 LAST: Final = 100
 """Runs that are looked at where nobody says how many: a quarter of a year of nights, some hundred MiB of 2,500 checks each."""
@@ -111,7 +111,7 @@ def _add(run: Run, lines: dict[tuple[str, str], Line], left_out: list[str]) -> N
     if header.shard:
         left_out.append(f"{header.id}: is shard {header.shard.name}, and counts where it was joined")
         return
-    if not run.executed:
+    if empty(run):
         left_out.append(f"{header.id}: executed nothing")
         return
     key = (header.platform, header.environment)

@@ -6,16 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from reports.difference import changes
 from reports.record import Outcome, Record
 from reports.render import junit
-from reports.run import Header, Run
+from reports.run import PREFLIGHT, Header, Run
 from reports.shard import Shard
 from reports.store import JUNIT, RunWriter, read_run
-
-PREFLIGHT: Final = "preflight"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,12 +17,11 @@ from reports.run import Run
 from reports.shard import Shard
 from reports.store import JUNIT, read_run
 from reports.summary import judge
-from suites.selftest.examples import record, run, written
+from suites.selftest.examples import PREFLIGHT, record, run, written
 from suites.selftest.test_reports_command import command
 
 RECORDS = tuple(record(subject=subject) for subject in ("one", "two", "three", "four"))
 PLAN = tuple(item.id for item in RECORDS)
-PREFLIGHT = record(configuration="environment", model="machine", dtype="any", check="preflight", subject="")
 ENVIRONMENT = {"libraries": {"torch": {"version": "2.11", "location": "/a"}}, "host": {"cores": 2}}
 
 
