@@ -195,7 +195,7 @@ def _merge(options: argparse.Namespace, out: TextIO) -> int:
     found = fleet.parts(options.parts)
     joined = {name: merge.joined([read_run(part) for part in parts]) for name, parts in found.items()}
     runs = {name: merge.write(run, options.into / name) for name, run in joined.items()}
-    together = fleet.fleet(runs, options.expect, options.baseline, load_thresholds())
+    together = fleet.fleet(runs, options.expect, options.baseline, load_thresholds(), joined)
     for name, text in (("markdown", of_fleet.in_markdown), ("html", html.together)):
         if (path := getattr(options, name)) is not None:
             _write_file(f"--{name}", path, text(together))
