@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Final
 from matrix.errors import UserError
 from reports.document import from_text, read_bytes, read_document, reason, to_text
 from reports.fields import Fields, NewerSchema
+from reports.lock import Lock
 from reports.record import Record
 from reports.run import Expectation, Header, Run
 from reports.secrets import hidden, hider
@@ -32,7 +33,7 @@ def holds_run(folder: Path) -> bool:
 
 
 class RunWriter:
-    """Writes one run into a folder of its own, the secrets of the environment hidden.
+    """Writes one run into a folder of its own, the secrets of the environment hidden; until it is finished, no other does.
 
     Every method raises UserError when the folder cannot be written.
     """
@@ -42,6 +43,7 @@ class RunWriter:
         self._header: Header | None = None
         self._torn = False
         self._hide = hider()
+        self._lock: Lock | None = None
 
     def begin(self, header: Header, environment: Mapping[str, Any]) -> None:
         """Creates the folder; one that holds a run already is refused, so that nothing recorded is lost."""
@@ -50,6 +52,7 @@ class RunWriter:
         self._header = header
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.folder)
             (self.folder / RECORDS).touch(exist_ok=False)
         except (OSError, ValueError) as error:
             raise UserError(
@@ -60,6 +63,7 @@ class RunWriter:
 
     def resume(self, run: Run) -> None:
         """Goes on with a run that is in the folder. Lines that cannot be read are set aside in a file of their own."""
+        self._lock = Lock(self.folder)
         self._header = run.header
         path = self.folder / RECORDS
         whole, spoilt = _sorted(read_bytes(path) if path.exists() else b"", path)
@@ -95,12 +99,16 @@ class RunWriter:
         """Closes run.json; ``complete`` when the run came to its end and did all it had planned."""
         if self._header is None:
             raise RuntimeError("begin() comes first")
-        self.update(
-            finished=finished,
-            complete=complete,
-            notes=(*self._header.notes, *notes),
-            expectations=(*self._header.expectations, *expectations),
-        )
+        try:
+            self.update(
+                finished=finished,
+                complete=complete,
+                notes=(*self._header.notes, *notes),
+                expectations=(*self._header.expectations, *expectations),
+            )
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def attach(self, name: str, text: str) -> None:
         """Writes a file of the folder as a whole: a reader sees the old one or the new one, never half."""
