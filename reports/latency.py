@@ -23,6 +23,7 @@ from reports.verdict import Finding, Kind
 
 Findings = dict[str, tuple[Finding, ...]]
 CHECK: Final = "latency"
+_OF_THE_DEVICE: Final = ("device", "kernel")
 _UNKNOWN: Final = Finding(
     kind=Kind.INCONCLUSIVE, reason="latency_unknown_before",
     message="the baseline holds no latency that can be read: measure it again",
@@ -66,7 +67,7 @@ def findings(
         found[id] = list(_uncompared(earlier, later))
         if later is not None and not found[id]:
             found[id] += [*_unknown_before(earlier, later), *counts.findings(earlier, later, thresholds.counts, other_python)]
-            pairs += _pairs(was, earlier, later, thresholds)
+            pairs += _pairs(was, earlier, later, thresholds, other_host)
     for pair in _over_the_matrix(pairs):
         if (finding := judged(pair, thresholds)) is not None:
             found[pair.id].append(_of_this_gpu(_of_this_host(finding, pair, other_host), pair, thresholds.other_gpu))
@@ -85,7 +86,7 @@ def _of_this_gpu(finding: Finding, pair: Pair, differ: float) -> Finding:
 
 
 def _of_the_device(pair: Pair) -> bool:
-    return pair.before.clock in ("device", "kernel") and not pair.waits
+    return pair.before.clock in _OF_THE_DEVICE and not pair.waits
 
 
 def _of_this_host(finding: Finding, pair: Pair, other_host: str) -> Finding:
@@ -128,7 +129,7 @@ def _changed(pair: Pair, gap: Ratio) -> Finding:
 
 
 # What is said of a change where no clock is known: of what has one.
-_CLOCK: Final = defaultdict(str, dict.fromkeys(("device", "kernel"), "; the device's clock is not known"))
+_CLOCK: Final = defaultdict(str, dict.fromkeys(_OF_THE_DEVICE, "; the device's clock is not known"))
 
 
 def _unsettled(pair: Pair, gap: Ratio) -> Finding:
@@ -200,8 +201,8 @@ def _unknown_before(before: Timing, after: Timing) -> Iterator[Finding]:
         yield _UNKNOWN
 
 
-def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThresholds) -> Iterator[Pair]:
-    other = other_gpu(before, after)
+def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThresholds, other_host: str) -> Iterator[Pair]:
+    other = other_gpu(before, after, other_host)
     for was, now in _judged_figures(before, after):
         limit = thresholds.limit(record.platform, replace(was, held=was.held and now.held))
         fewest = min(len(was.medians), len(now.medians))
@@ -212,16 +213,20 @@ def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThr
         yield Pair(id=record.id, before=was, after=now, limit=limit, gap=gap, cycles=cycles, waits=waits, other_gpu=other)
 
 
-def other_gpus(before: Mapping[str, Record], after: Mapping[str, Record]) -> tuple[str, ...]:
+def other_gpus(before: Mapping[str, Record], after: Mapping[str, Record], other_host: str = "") -> tuple[str, ...]:
     """Where two runs measured latency on GPUs that are two, as far as anybody knows: which."""
     pairs = [(timing.of(was), timing.of(after[id])) for id, was in before.items() if id in after]
-    return tuple(sorted({other_gpu(was, now) for was, now in pairs if was is not None and now is not None} - {""}))
+    return tuple(sorted({other_gpu(was, now, other_host) for was, now in pairs if was is not None and now is not None} - {""}))
 
 
-def other_gpu(before: Timing, after: Timing) -> str:
-    """The GPUs that two measurements are of, where they are two or only one of them is known; else empty."""
+def other_gpu(before: Timing, after: Timing, other_host: str = "") -> str:
+    """The GPUs that two measurements are of, where they are two or only one of them is known; else empty. Where none is known,
+    those of two hosts are two.
+    """
     was, now = (" and ".join(each.gpus) for each in (before, after))
-    return f"{was or 'unknown'} -> {now or 'unknown'}" if was != now else ""
+    on_gpus = any(figure.clock in _OF_THE_DEVICE for each in (before, after) for figure in each.figures.values())
+    apart = was != now or (not was and other_host and on_gpus)
+    return f"{was or 'unknown'} -> {now or 'unknown'}" if apart else ""
 
 
 def _waits(figure: Figure, timing: Timing) -> bool:

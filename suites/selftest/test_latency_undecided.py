@@ -17,6 +17,7 @@ from suites.selftest.test_latency_rule import THRESHOLDS, entry, judged, record,
     ("clock", "cores", "expected"),
     [
         ("host", 64, (Kind.REGRESSED, "latency")), ("host", 32, (Kind.INCONCLUSIVE, "other_host")),
+        ("processor", 32, (Kind.INCONCLUSIVE, "other_host")),
         ("launch", 32, (Kind.INCONCLUSIVE, "other_host")), ("device", 32, (Kind.REGRESSED, "latency")),
         ("kernel", 32, (Kind.REGRESSED, "latency")),
     ],
@@ -57,6 +58,22 @@ def test_a_reader_is_told_that_the_gpu_is_another_one_and_what_that_can_hide(gpu
     assert len(expected) == len(notes)
     assert all(f"({each}), and two of one kind differ by up to 3%" in note for each, note in zip(expected, notes, strict=True))
     assert all("may have changed by 3% more than its limit" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("clock", "cores", "factor", "expected", "notes"),
+    [
+        ("kernel", 32, 1.02, "other_gpu", 1), ("device", 32, 1.02, "other_gpu", 1), ("kernel", 32, 1.05, "latency", 1),
+        ("kernel", 64, 1.02, "latency", 0), ("processor", 32, 4.0, "other_host", 0),
+    ],
+)  # fmt: skip
+def test_unknown_gpus_of_two_hosts_are_two(clock: str, cores: int, factor: float, expected: str, notes: int) -> None:
+    runs = [replace(run(record({"prefill": entry(scaled(each), clock)})), environment={"host": {"cores": count}})
+            for each, count in ((1.0, 64), (factor, cores))]  # fmt: skip
+    found = compare(*runs, THRESHOLDS)
+    worst = min(found.verdicts, key=lambda each: each.check != "latency")
+
+    assert (expected, notes) == (worst.reason, sum("another GPU (unknown -> unknown)" in note for note in found.notes))
 
 
 @pytest.mark.parametrize(

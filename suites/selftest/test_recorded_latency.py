@@ -79,6 +79,13 @@ def test_gpus_of_one_kind_differ_by_less_than_what_decides_nothing_on_another_on
     assert 1 + most < THRESHOLDS.latency.other_gpu
 
 
+def test_gpus_of_two_hosts_that_nobody_named_are_not_told_apart_from_a_change(runs: Mapping[str, Run]) -> None:
+    found = compare(runs["second"], runs["third"], THRESHOLDS)
+
+    assert not found.worse
+    assert any("on another GPU (unknown -> unknown)" in note for note in found.notes)
+
+
 @pytest.mark.parametrize(("times", "first", "shared"), [(1.3, 6, None), (2.0, 7, (3, 5)), (3.0, 7, (7, 7))])
 def test_what_a_user_waits_for_is_told_as_well_as_readme_says(
     times: float, first: int, shared: tuple[int, int] | None, runs: Mapping[str, Run]
