@@ -202,6 +202,16 @@ def test_a_run_of_preflight_alone_is_left_out_unless_it_says_what_is_broken(tmp_
     assert ("n1: executed nothing",) == history.left_out
 
 
+def test_runs_lie_however_deep(tmp_path: Path) -> None:
+    """As matrix validate, reports ab and reports merge leave them; and where a folder of the store is a link to a run."""
+    for at, place in enumerate(("runs/n0", "runs/validate-1/baseline", "runs/validate-1/candidate", "runs/a/b/c")):
+        written(tmp_path / place, record(), id=f"n{at}", started=float(at))
+    written(tmp_path / "elsewhere", record(), id="n4", started=4.0)
+    (tmp_path / "runs/link").symlink_to(tmp_path / "elsewhere")
+
+    assert ["n0", "n1", "n2", "n3", "n4"] == [night.id for night in read_history(tmp_path / "runs").lines[0].nights]
+
+
 def test_earlier_runs_are_left_out_and_counted(tmp_path: Path) -> None:
     history = read_history(store(tmp_path, [[record()]] * 5), last=3)
 
