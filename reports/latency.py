@@ -23,6 +23,8 @@ from reports.verdict import Finding, Kind
 
 Findings = dict[str, tuple[Finding, ...]]
 CHECK: Final = "latency"
+# What is 0.0 % where it is told.
+_NOTHING: Final = 5e-4
 _OF_THE_DEVICE: Final = ("device", "kernel")
 _UNKNOWN: Final = Finding(
     kind=Kind.INCONCLUSIVE, reason="latency_unknown_before",
@@ -148,9 +150,10 @@ def _alike(cycles: float, threshold: float, *, slower: bool) -> bool:
 
 
 def _sentence(pair: Pair, gap: Ratio) -> str:
-    way = "slower" if gap.estimate > 1 else "faster"
+    away = abs(gap.estimate - 1)
+    way = "as fast" if away < _NOTHING else f"{away:.1%} {'slower' if gap.estimate > 1 else 'faster'}"
     rate = f" ({pair.after.tokens_per_second:,.0f} tokens a second)" if pair.after.tokens_per_second else ""
-    return (f"{pair.before.name.replace('_', ' ')} ({_clock(pair.before)}) {abs(gap.estimate - 1):.1%} {way} "
+    return (f"{pair.before.name.replace('_', ' ')} ({_clock(pair.before)}) {way} "
             f"[{gap.low - 1:+.1%}, {gap.high - 1:+.1%}], from {_time(pair.before)} to {_time(pair.after)}{rate}")  # fmt: skip
 
 
@@ -267,5 +270,6 @@ def _size(gap: Ratio) -> float:
 
 
 def _time(figure: Figure) -> str:
-    middle = sorted(figure.medians)[len(figure.medians) // 2]
+    """The mean that the ratio is of."""
+    middle = statistics.geometric_mean(figure.medians)
     return f"{middle * 1e3:.3f} ms" if middle >= 1e-3 else f"{middle * 1e6:.1f} us"

@@ -255,6 +255,23 @@ def run(*records: Record) -> Run:
     return Run(folder=Path("r"), header=header, records=kept)
 
 
+@pytest.mark.parametrize(
+    ("after", "way", "time"),
+    [
+        ([10.0, 10.0, 10.0, 10.0, 10.0], "as fast", "10.000 ms"),
+        ([10.0, 10.0, 10.0, 10.0, 10.1], "0.2% slower", "10.020 ms"),
+        ([9.9, 9.9, 9.9, 9.9, 9.9], "1.0% faster", "9.900 ms"),
+    ],
+)
+def test_a_sentence_names_the_times_that_its_percents_are_of(after: list[float], way: str, time: str) -> None:
+    """Their geometric means: the median of the five before is 9 ms."""
+    before = record({"prefill": entry([each * 1e-3 for each in (9.0, 9.0, 9.0, 9.0, 1e5 / 9**4)])})
+    (finding,) = judged(before, record({"prefill": entry([each * 1e-3 for each in after])}))
+
+    assert finding.message.startswith(f"prefill (device time) {way} [")
+    assert f"], from 10.000 ms to {time}: a change of 3% (device)" in finding.message
+
+
 def test_false_discoveries_are_controlled_over_the_matrix() -> None:
     """A gap that would count alone does not where there are many others without one."""
     assert [0.02, 0.02] == adjusted([0.01, 0.02])
