@@ -81,7 +81,7 @@ def compare(baseline: Run, candidate: Run, thresholds: Thresholds) -> Comparison
     unrun = frozenset(candidate.missing)
     absences = {planned: _absence(planned, candidate, baseline) for planned in (True, False)}
     processors, python = _other(baseline, candidate, "processor", "cores"), _other(baseline, candidate, "python")
-    timed = latency.findings(baseline.records, candidate.records, thresholds.latency, processors, python)
+    timed, far = latency.findings(baseline.records, candidate.records, thresholds.latency, processors, python)
     judged = [
         _judge(id, baseline, candidate, absences[id in unrun], thresholds, timed.get(id, ()))
         for id in _ids(baseline, candidate)
@@ -91,7 +91,11 @@ def compare(baseline: Run, candidate: Run, thresholds: Thresholds) -> Comparison
         candidate=candidate,
         verdicts=tuple(sorted(_explain(judged, candidate), key=worst_first)),
         changes=changes(baseline.environment, candidate.environment),
-        notes=(*_notes(baseline, candidate), *_of_other_gpus(baseline, candidate, thresholds.latency.other_gpu, processors)),
+        notes=(
+            *_notes(baseline, candidate),
+            *_of_other_gpus(baseline, candidate, thresholds.latency.other_gpu, processors),
+            *([far] if far else []),
+        ),
         troubles=candidate.expectation_troubles,
     )
 

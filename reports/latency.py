@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from reports import counts, ratio, timing
-from reports.latency_thresholds import LatencyThresholds, Limit
+from reports.latency_thresholds import HOST, LatencyThresholds, Limit
 from reports.ratio import Ratio
 from reports.record import HOLDING, Record
 from reports.timing import Figure, Timing
@@ -52,9 +52,10 @@ class Pair:
 def findings(
     before: Mapping[str, Record], after: Mapping[str, Record], thresholds: LatencyThresholds, other_host: str = "",
     other_python: str = "",
-) -> Findings:  # fmt: skip
-    """What differs, by check id; what the host's time tells decides nothing where the processors are others, as ``other_host``
-    says, nor do calls of Python functions with an ``other_python``. Raises UserError where scipy, which judges, is missing.
+) -> tuple[Findings, str]:  # fmt: skip
+    """What differs, by check id, and what is far apart and yet unchanged, empty where nothing is. What the host's time tells
+    decides nothing where the processors are others, as ``other_host`` says, nor do calls of Python functions with an
+    ``other_python``. Raises UserError where scipy, which judges, is missing.
     """
     found: dict[str, list[Finding]] = {}
     pairs: list[Pair] = []
@@ -70,10 +71,30 @@ def findings(
         if later is not None and not found[id]:
             found[id] += [*_unknown_before(earlier, later), *counts.findings(earlier, later, thresholds.counts, other_python)]
             pairs += _pairs(was, earlier, later, thresholds, other_host)
+    unchanged = []
     for pair in _over_the_matrix(pairs):
-        if (finding := judged(pair, thresholds)) is not None:
+        if (finding := judged(pair, thresholds)) is None:
+            unchanged.append(pair)
+        else:
             found[pair.id].append(_of_this_gpu(_of_this_host(finding, pair, other_host), pair, thresholds.other_gpu))
-    return {id: tuple(each) for id, each in found.items() if each}
+    note = _far_apart(unchanged, thresholds.limits[HOST].ratio, other_host)
+    return {id: tuple(each) for id, each in found.items() if each}, note
+
+
+def _far_apart(unchanged: Iterable[Pair], differ: float, other_host: str) -> str:
+    """What a wide limit leaves unchanged, though all of its interval lies beyond what is a change of the host's time."""
+    far = [(pair, pair.gap) for pair in unchanged if pair.gap and (pair.gap.low > differ or pair.gap.high < 1 / differ)]
+    if not far:
+        return ""
+    pair, gap = max(far, key=lambda each: (each[1].estimate > 1, _size(each[1])))
+    others = f" and {len(far) - 1} more: their" if len(far) > 1 else ": its"
+    limits = sorted({each.limit for each, _ in far}, key=lambda limit: (limit.found, limit.name))
+    finds = " and ".join(f"{limit.found:g} times, {limit.name}" for limit in limits)
+    host = f"; the processors are others: {other_host}" if other_host else ""
+    return (
+        f"unchanged by a wide limit, and yet more than {differ - 1:.0%} apart: {pair.id}: {_sentence(pair, gap)}{others} limit "
+        f"finds {finds}{host}"
+    )
 
 
 def _of_this_gpu(finding: Finding, pair: Pair, differ: float) -> Finding:

@@ -43,7 +43,7 @@ def scaled(factor: float, unit: float = 0.01) -> list[float | None]:
 
 
 def judged(before: Record, after: Record) -> tuple[Finding, ...]:
-    return latency.findings({before.id: before}, {after.id: after}, THRESHOLDS.latency).get(before.id, ())
+    return latency.findings({before.id: before}, {after.id: after}, THRESHOLDS.latency)[0].get(before.id, ())
 
 
 def verdict(before: Record, after: Record) -> tuple[Kind | None, str]:
@@ -209,9 +209,9 @@ def test_of_many_figures_that_chance_sets_apart_none_is_a_change() -> None:
     before, after = ({"odd": replace(record({"prefill": entry([0.01 * each for each in side])}), id="odd")} for side in apart)
     many = {f"even-{index}": replace(record({"prefill": entry(scaled(1.0))}), id=f"even-{index}") for index in range(400)}
 
-    assert [Kind.REGRESSED] == [each.kind for each in latency.findings(before, after, THRESHOLDS.latency)["odd"]]
+    assert [Kind.REGRESSED] == [each.kind for each in latency.findings(before, after, THRESHOLDS.latency)[0]["odd"]]
     assert [Kind.INCONCLUSIVE] == [
-        each.kind for each in latency.findings(before | many, after | many, THRESHOLDS.latency)["odd"]
+        each.kind for each in latency.findings(before | many, after | many, THRESHOLDS.latency)[0]["odd"]
     ]
 
 
@@ -318,7 +318,7 @@ def test_the_whole_rule_in_a_simulation(slower: float, least: float, most: float
         return {each.id: each for each in made}
 
     for _ in range(20):
-        findings = latency.findings(side(1.0), side(slower), THRESHOLDS.latency)
+        findings, _ = latency.findings(side(1.0), side(slower), THRESHOLDS.latency)
         found += sum(each[0].kind in (Kind.REGRESSED, Kind.IMPROVED) for each in findings.values())
 
     assert least <= found / (20 * checks) <= most

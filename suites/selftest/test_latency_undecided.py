@@ -1,4 +1,4 @@
-"""What two runs cannot decide: on another host or GPU, and where nothing was measured in peace."""
+"""What two runs cannot decide: on another host or GPU, by a wide limit, and where nothing was measured in peace."""
 
 from __future__ import annotations
 
@@ -74,6 +74,32 @@ def test_unknown_gpus_of_two_hosts_are_two(clock: str, cores: int, factor: float
     worst = min(found.verdicts, key=lambda each: each.check != "latency")
 
     assert (expected, notes) == (worst.reason, sum("another GPU (unknown -> unknown)" in note for note in found.notes))
+
+
+def launches(*factors: float, cores: int = 64) -> Run:
+    """A check for each factor, whose launches take so many times as long."""
+    records = [record({"prefill_launch": entry(scaled(each), "launch")}, check=f"c{at}") for at, each in enumerate(factors)]
+    return replace(run(), records={each.id: each for each in records}, environment={"host": {"cores": cores}})
+
+
+@pytest.mark.parametrize(
+    ("factors", "cores", "expected"),
+    [
+        ((1.57, 1.2, 1 / 1.8), 64, "sdpa/llama-1b/bf16/cuda::latency[c0]: prefill launch (launch time) 57.0% slower [+56.5%, "
+         "+57.5%], from 10.000 ms to 15.700 ms and 2 more: their limit finds 3 times, launch"),
+        ((1.0, 1 / 1.8), 64, "sdpa/llama-1b/bf16/cuda::latency[c1]: prefill launch (launch time) 44.4% faster [-44.6%, "
+         "-44.3%], from 10.000 ms to 5.556 ms: its limit finds 3 times, launch"),
+        ((1.57,), 32, "its limit finds 3 times, launch; the processors are others: cores 64 -> 32"),
+        ((1.1, 1.0), 64, ""), ((4.0,), 64, ""),
+    ],
+)  # fmt: skip
+def test_what_a_wide_limit_leaves_unchanged_is_told(factors: tuple[float, ...], cores: int, expected: str) -> None:
+    found = compare(launches(*[1.0] * len(factors)), launches(*factors, cores=cores), THRESHOLDS)
+    told = [note for note in found.notes if note.startswith("unchanged by a wide limit, and yet more than 10% apart: ")]
+
+    assert bool(expected) == bool(told)
+    assert all(note.endswith(expected) for note in told)
+    assert {Kind.REGRESSED if 4.0 in factors else Kind.UNCHANGED} == {each.kind for each in found.verdicts}
 
 
 @pytest.mark.parametrize(
