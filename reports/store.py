@@ -25,6 +25,9 @@ ENVIRONMENT: Final = "environment.json"
 RECORDS: Final = "records.jsonl"
 SPOILT: Final = "records.spoilt"
 JUNIT: Final = "junit.xml"
+PACKED: Final = ".tar.xz"
+_NAME: Final = "name the folder of a run, as given to --run-dir, or 'latest'"
+_LISTED: Final = 5
 
 
 def holds_run(folder: Path) -> bool:
@@ -171,9 +174,25 @@ def read_header(folder: Path) -> Header:
     except (OSError, ValueError) as error:
         raise UserError(f"{str(folder)!r}: cannot be read: {reason(error)}") from None
     if not there:
-        what = "holds no run (there is no run.json)" if folder.is_dir() else "is no folder"
-        raise UserError(f"{folder}: {what}; name the folder of a run, as given to --run-dir, or 'latest'")
+        raise UserError(f"{folder}: {_instead(folder)}")
     return Header.from_tree(read_document(path), str(path))
+
+
+def _instead(folder: Path) -> str:
+    """What a folder is that holds no run, and what to name instead."""
+    if not folder.is_dir():
+        packed = folder.with_name(f"{folder.name}{PACKED}") if folder.name else folder
+        if packed.is_file():
+            return f"is no folder, but there is {packed}: unpack it"
+        return f"is no folder; {_NAME}"
+    try:
+        below = sorted(str(path) for path in folder.iterdir() if (path / RUN).is_file())
+    except OSError:
+        below = []
+    more = f" and {len(below) - _LISTED} more" if len(below) > _LISTED else ""
+    if below:
+        return f"holds no run itself; name one of those in it: {', '.join(below[:_LISTED])}{more}"
+    return f"holds no run (there is no run.json); {_NAME}"
 
 
 def latest(root: Path) -> Path:

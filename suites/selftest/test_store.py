@@ -235,6 +235,21 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert f"{tmp_path / 'no'}: is no folder" in unusable(tmp_path / "no")
 
 
+def test_a_run_that_is_packed_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "r1.tar.xz").write_bytes(b"")
+
+    assert f"{tmp_path}/r1: is no folder, but there is {tmp_path}/r1.tar.xz: unpack it" == unusable(tmp_path / "r1")
+
+
+@pytest.mark.parametrize(("count", "named"), [(1, "a"), (5, "abcde"), (7, "abcde")])
+def test_of_a_folder_of_runs_some_are_named(tmp_path: Path, count: int, named: str) -> None:
+    for name in "gfedcba"[-count:]:
+        written(tmp_path / name, FIRST)
+    listed = ", ".join(str(tmp_path / name) for name in named) + (" and 2 more" if count == 7 else "")
+
+    assert f"{tmp_path}: holds no run itself; name one of those in it: {listed}" == unusable(tmp_path)
+
+
 def test_an_unusual_name_is_one_line() -> None:
     assert "\n" not in unusable(Path("a\0b"))
 
