@@ -204,10 +204,10 @@ def _merge(options: argparse.Namespace, out: TextIO) -> int:
 
 
 def _placement(options: argparse.Namespace, out: TextIO) -> int:
-    run = _run(options.run)
+    run, alone = _run(options.run), read_run(options.alone) if options.alone is not None else None
     _print(placement.table(run), out)
-    if options.alone is not None:
-        found = scaling(read_run(options.alone), run)
+    if alone is not None:
+        found = scaling(alone, run)
         _print(f"{found.sentence if found else 'no check is in both runs'}\n", out)
     return 0
 

@@ -90,6 +90,35 @@ def test_bad_input_is_one_line_on_stderr_and_exits_with_2(tmp_path: Path) -> Non
     assert err.startswith(f"error: {tmp_path / 'no'}: is no folder")
 
 
+@pytest.mark.parametrize(
+    ("name", "nothing"),
+    [
+        ("placement", "recorded no placement; name a run of suites/placement"),
+        ("quantization", "recorded no quantization; name a run of suites/quantization"),
+        ("onnxruntime", "recorded no profiled pass of ONNX Runtime; name a run of suites/onnxruntime"),
+        ("speedup", "recorded no latency; name a run of suites/latency"),
+    ],
+)
+def test_a_table_of_a_suite_that_the_run_has_nothing_of_exits_with_2(good: Path, name: str, nothing: str) -> None:
+    assert (2, "", f"error: {good}: {nothing}\n") == command(name, good)
+
+
+def test_a_model_that_was_not_quantized_is_refused_with_those_that_were(tmp_path: Path) -> None:
+    sizes = [record("bnb-nf4", "footprint", model=model, nodeid="suites/quantization/a.py") for model in ("b", "a")]
+    folder = written(tmp_path / "r", *sizes)
+
+    assert (2, "", f"error: --model is 'nosuch', of which {folder} has no sizes, accepted: a, b\n") == command(
+        "quantization", folder, "--model", "nosuch"
+    )  # fmt: skip
+
+
+def test_a_run_of_one_worker_that_cannot_be_read_is_said_before_anything_is_printed(tmp_path: Path) -> None:
+    folder = written(tmp_path / "r", record("device-map-auto", nodeid="suites/placement/a.py"))
+    code, out, err = command("placement", folder, "--alone", tmp_path / "no")
+
+    assert (2, "", True) == (code, out, err.startswith(f"error: {tmp_path / 'no'}: is no folder"))
+
+
 def test_two_platforms_exit_with_2(good: Path, tmp_path: Path) -> None:
     rocm = written(tmp_path / "rocm", GOOD, platform="rocm")
 
