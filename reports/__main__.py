@@ -134,7 +134,10 @@ def _show(options: argparse.Namespace, out: TextIO) -> int:
 
 
 def _compare(options: argparse.Namespace, out: TextIO) -> int:
-    comparison = compare(_run(options.baseline), _run(options.candidate), load_thresholds())
+    baseline, candidate = _run(options.baseline), _run(options.candidate)
+    if baseline.folder.resolve() == candidate.folder.resolve():
+        raise UserError(f"{candidate.folder}: is the run that it is compared with; name another")
+    comparison = compare(baseline, candidate, load_thresholds())
     _write(options, lambda form: form.of_comparison(comparison, options.link))
     _print(terminal.compared(comparison, _page(options, out)), out)
     return exit_code(comparison, fail_on_inconclusive=options.fail_on_inconclusive)
@@ -192,7 +195,7 @@ def _merge(options: argparse.Namespace, out: TextIO) -> int:
     found = fleet.parts(options.parts)
     joined = {name: merge.joined([read_run(part) for part in parts]) for name, parts in found.items()}
     runs = {name: merge.write(run, options.into / name) for name, run in joined.items()}
-    together = fleet.fleet(runs, options.expect, options.baseline, load_thresholds())
+    together = fleet.fleet(runs, options.expect, options.baseline, load_thresholds(), joined)
     for name, text in (("markdown", of_fleet.in_markdown), ("html", html.together)):
         if (path := getattr(options, name)) is not None:
             _write_file(f"--{name}", path, text(together))
@@ -201,10 +204,10 @@ def _merge(options: argparse.Namespace, out: TextIO) -> int:
 
 
 def _placement(options: argparse.Namespace, out: TextIO) -> int:
-    run = _run(options.run)
+    run, alone = _run(options.run), read_run(options.alone) if options.alone is not None else None
     _print(placement.table(run), out)
-    if options.alone is not None:
-        found = scaling(read_run(options.alone), run)
+    if alone is not None:
+        found = scaling(alone, run)
         _print(f"{found.sentence if found else 'no check is in both runs'}\n", out)
     return 0
 

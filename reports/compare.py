@@ -81,7 +81,7 @@ def compare(baseline: Run, candidate: Run, thresholds: Thresholds) -> Comparison
     unrun = frozenset(candidate.missing)
     absences = {planned: _absence(planned, candidate, baseline) for planned in (True, False)}
     processors, python = _other(baseline, candidate, "processor", "cores"), _other(baseline, candidate, "python")
-    timed = latency.findings(baseline.records, candidate.records, thresholds.latency, processors, python)
+    timed, far = latency.findings(baseline.records, candidate.records, thresholds.latency, processors, python)
     judged = [
         _judge(id, baseline, candidate, absences[id in unrun], thresholds, timed.get(id, ()))
         for id in _ids(baseline, candidate)
@@ -91,7 +91,11 @@ def compare(baseline: Run, candidate: Run, thresholds: Thresholds) -> Comparison
         candidate=candidate,
         verdicts=tuple(sorted(_explain(judged, candidate), key=worst_first)),
         changes=changes(baseline.environment, candidate.environment),
-        notes=(*_notes(baseline, candidate), *_of_other_gpus(baseline, candidate, thresholds.latency.other_gpu)),
+        notes=(
+            *_notes(baseline, candidate),
+            *_of_other_gpus(baseline, candidate, thresholds.latency.other_gpu, processors),
+            *([far] if far else []),
+        ),
         troubles=candidate.expectation_troubles,
     )
 
@@ -231,9 +235,9 @@ def _explain(verdicts: list[Verdict], candidate: Run) -> Iterator[Verdict]:
             yield verdict
 
 
-def _of_other_gpus(baseline: Run, candidate: Run, differ: float) -> Iterator[str]:
+def _of_other_gpus(baseline: Run, candidate: Run, differ: float, other_host: str) -> Iterator[str]:
     """What can neither be found nor ruled out between two GPUs of one kind."""
-    for apart in latency.other_gpus(baseline.records, candidate.records):
+    for apart in latency.other_gpus(baseline.records, candidate.records, other_host):
         yield (
             f"latency was measured on another GPU ({apart}), and two of one kind differ by up to {differ - 1:.0%}: a change of "
             f"the device's time below that decides nothing, and what is unchanged may have changed by {differ - 1:.0%} more "

@@ -13,7 +13,7 @@ from reports.metrics import Metric, of_record
 from reports.record import Outcome, Record
 from reports.run import Run
 from reports.store import RUN, read_header, read_run
-from reports.summary import counts
+from reports.summary import counts, empty
 
 LAST: Final = 100
 """Runs that are looked at where nobody says how many: a quarter of a year of nights, some hundred MiB of 2,500 checks each."""
@@ -66,7 +66,7 @@ class History:
 
 
 def read_history(store: Path, last: int = LAST) -> History:
-    """The ``last`` runs in the folders of a store.
+    """The ``last`` runs below a store.
 
     A run with injected faults says nothing of a library, one that cannot be read says nothing, and a shard is in the run
     that it was joined to: they are left out.
@@ -89,10 +89,11 @@ def read_history(store: Path, last: int = LAST) -> History:
 
 
 def _in_order(store: Path, left_out: list[str]) -> list[Path]:
-    """The folders of runs, the one that started first first."""
+    """The folders of runs, however deep, the one that started first first."""
     started: dict[Path, tuple[float, str]] = {}
     try:
-        folders = [path for path in store.iterdir() if (path / RUN).is_file()] if store.is_dir() else []
+        below = [*store.iterdir(), *(path.parent for path in store.rglob(RUN))] if store.is_dir() else []
+        folders = [path for path in dict.fromkeys(below) if path != store and (path / RUN).is_file()]
     except (OSError, ValueError) as error:
         raise UserError(f"{str(store)!r}: cannot be read: {reason(error)}") from None
     for folder in folders:
@@ -111,7 +112,7 @@ def _add(run: Run, lines: dict[tuple[str, str], Line], left_out: list[str]) -> N
     if header.shard:
         left_out.append(f"{header.id}: is shard {header.shard.name}, and counts where it was joined")
         return
-    if not run.executed:
+    if empty(run):
         left_out.append(f"{header.id}: executed nothing")
         return
     key = (header.platform, header.environment)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from reports import counts, ratio, timing
-from reports.latency_thresholds import LatencyThresholds, Limit
+from reports.latency_thresholds import HOST, LatencyThresholds, Limit
 from reports.ratio import Ratio
 from reports.record import HOLDING, Record
 from reports.timing import Figure, Timing
@@ -23,6 +23,9 @@ from reports.verdict import Finding, Kind
 
 Findings = dict[str, tuple[Finding, ...]]
 CHECK: Final = "latency"
+# What is 0.0 % where it is told.
+_NOTHING: Final = 5e-4
+_OF_THE_DEVICE: Final = ("device", "kernel")
 _UNKNOWN: Final = Finding(
     kind=Kind.INCONCLUSIVE, reason="latency_unknown_before",
     message="the baseline holds no latency that can be read: measure it again",
@@ -49,9 +52,10 @@ class Pair:
 def findings(
     before: Mapping[str, Record], after: Mapping[str, Record], thresholds: LatencyThresholds, other_host: str = "",
     other_python: str = "",
-) -> Findings:  # fmt: skip
-    """What differs, by check id; what the host's time tells decides nothing where the processors are others, as ``other_host``
-    says, nor do calls of Python functions with an ``other_python``. Raises UserError where scipy, which judges, is missing.
+) -> tuple[Findings, str]:  # fmt: skip
+    """What differs, by check id, and what is far apart and yet unchanged, empty where nothing is. What the host's time tells
+    decides nothing where the processors are others, as ``other_host`` says, nor do calls of Python functions with an
+    ``other_python``. Raises UserError where scipy, which judges, is missing.
     """
     found: dict[str, list[Finding]] = {}
     pairs: list[Pair] = []
@@ -66,11 +70,31 @@ def findings(
         found[id] = list(_uncompared(earlier, later))
         if later is not None and not found[id]:
             found[id] += [*_unknown_before(earlier, later), *counts.findings(earlier, later, thresholds.counts, other_python)]
-            pairs += _pairs(was, earlier, later, thresholds)
+            pairs += _pairs(was, earlier, later, thresholds, other_host)
+    unchanged = []
     for pair in _over_the_matrix(pairs):
-        if (finding := judged(pair, thresholds)) is not None:
+        if (finding := judged(pair, thresholds)) is None:
+            unchanged.append(pair)
+        else:
             found[pair.id].append(_of_this_gpu(_of_this_host(finding, pair, other_host), pair, thresholds.other_gpu))
-    return {id: tuple(each) for id, each in found.items() if each}
+    note = _far_apart(unchanged, thresholds.limits[HOST].ratio, other_host)
+    return {id: tuple(each) for id, each in found.items() if each}, note
+
+
+def _far_apart(unchanged: Iterable[Pair], differ: float, other_host: str) -> str:
+    """What a wide limit leaves unchanged, though all of its interval lies beyond what is a change of the host's time."""
+    far = [(pair, pair.gap) for pair in unchanged if pair.gap and (pair.gap.low > differ or pair.gap.high < 1 / differ)]
+    if not far:
+        return ""
+    pair, gap = max(far, key=lambda each: (each[1].estimate > 1, _size(each[1])))
+    others = f" and {len(far) - 1} more: their" if len(far) > 1 else ": its"
+    limits = sorted({each.limit for each, _ in far}, key=lambda limit: (limit.found, limit.name))
+    finds = " and ".join(f"{limit.found:g} times, {limit.name}" for limit in limits)
+    host = f"; the processors are others: {other_host}" if other_host else ""
+    return (
+        f"unchanged by a wide limit, and yet more than {differ - 1:.0%} apart: {pair.id}: {_sentence(pair, gap)}{others} limit "
+        f"finds {finds}{host}"
+    )
 
 
 def _of_this_gpu(finding: Finding, pair: Pair, differ: float) -> Finding:
@@ -85,7 +109,7 @@ def _of_this_gpu(finding: Finding, pair: Pair, differ: float) -> Finding:
 
 
 def _of_the_device(pair: Pair) -> bool:
-    return pair.before.clock in ("device", "kernel") and not pair.waits
+    return pair.before.clock in _OF_THE_DEVICE and not pair.waits
 
 
 def _of_this_host(finding: Finding, pair: Pair, other_host: str) -> Finding:
@@ -128,7 +152,7 @@ def _changed(pair: Pair, gap: Ratio) -> Finding:
 
 
 # What is said of a change where no clock is known: of what has one.
-_CLOCK: Final = defaultdict(str, dict.fromkeys(("device", "kernel"), "; the device's clock is not known"))
+_CLOCK: Final = defaultdict(str, dict.fromkeys(_OF_THE_DEVICE, "; the device's clock is not known"))
 
 
 def _unsettled(pair: Pair, gap: Ratio) -> Finding:
@@ -147,9 +171,10 @@ def _alike(cycles: float, threshold: float, *, slower: bool) -> bool:
 
 
 def _sentence(pair: Pair, gap: Ratio) -> str:
-    way = "slower" if gap.estimate > 1 else "faster"
+    away = abs(gap.estimate - 1)
+    way = "as fast" if away < _NOTHING else f"{away:.1%} {'slower' if gap.estimate > 1 else 'faster'}"
     rate = f" ({pair.after.tokens_per_second:,.0f} tokens a second)" if pair.after.tokens_per_second else ""
-    return (f"{pair.before.name.replace('_', ' ')} ({_clock(pair.before)}) {abs(gap.estimate - 1):.1%} {way} "
+    return (f"{pair.before.name.replace('_', ' ')} ({_clock(pair.before)}) {way} "
             f"[{gap.low - 1:+.1%}, {gap.high - 1:+.1%}], from {_time(pair.before)} to {_time(pair.after)}{rate}")  # fmt: skip
 
 
@@ -200,8 +225,8 @@ def _unknown_before(before: Timing, after: Timing) -> Iterator[Finding]:
         yield _UNKNOWN
 
 
-def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThresholds) -> Iterator[Pair]:
-    other = other_gpu(before, after)
+def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThresholds, other_host: str) -> Iterator[Pair]:
+    other = other_gpu(before, after, other_host)
     for was, now in _judged_figures(before, after):
         limit = thresholds.limit(record.platform, replace(was, held=was.held and now.held))
         fewest = min(len(was.medians), len(now.medians))
@@ -212,16 +237,20 @@ def _pairs(record: Record, before: Timing, after: Timing, thresholds: LatencyThr
         yield Pair(id=record.id, before=was, after=now, limit=limit, gap=gap, cycles=cycles, waits=waits, other_gpu=other)
 
 
-def other_gpus(before: Mapping[str, Record], after: Mapping[str, Record]) -> tuple[str, ...]:
+def other_gpus(before: Mapping[str, Record], after: Mapping[str, Record], other_host: str = "") -> tuple[str, ...]:
     """Where two runs measured latency on GPUs that are two, as far as anybody knows: which."""
     pairs = [(timing.of(was), timing.of(after[id])) for id, was in before.items() if id in after]
-    return tuple(sorted({other_gpu(was, now) for was, now in pairs if was is not None and now is not None} - {""}))
+    return tuple(sorted({other_gpu(was, now, other_host) for was, now in pairs if was is not None and now is not None} - {""}))
 
 
-def other_gpu(before: Timing, after: Timing) -> str:
-    """The GPUs that two measurements are of, where they are two or only one of them is known; else empty."""
+def other_gpu(before: Timing, after: Timing, other_host: str = "") -> str:
+    """The GPUs that two measurements are of, where they are two or only one of them is known; else empty. Where none is known,
+    those of two hosts are two.
+    """
     was, now = (" and ".join(each.gpus) for each in (before, after))
-    return f"{was or 'unknown'} -> {now or 'unknown'}" if was != now else ""
+    on_gpus = any(figure.clock in _OF_THE_DEVICE for each in (before, after) for figure in each.figures.values())
+    apart = was != now or (not was and other_host and on_gpus)
+    return f"{was or 'unknown'} -> {now or 'unknown'}" if apart else ""
 
 
 def _waits(figure: Figure, timing: Timing) -> bool:
@@ -262,5 +291,6 @@ def _size(gap: Ratio) -> float:
 
 
 def _time(figure: Figure) -> str:
-    middle = sorted(figure.medians)[len(figure.medians) // 2]
+    """The mean that the ratio is of."""
+    middle = statistics.geometric_mean(figure.medians)
     return f"{middle * 1e3:.3f} ms" if middle >= 1e-3 else f"{middle * 1e6:.1f} us"

@@ -6,25 +6,27 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from reports.difference import changes
 from reports.record import Outcome, Record
 from reports.render import junit
-from reports.run import Header, Run
+from reports.run import PREFLIGHT, Header, Run
 from reports.shard import Shard
 from reports.store import JUNIT, RunWriter, read_run
-
-PREFLIGHT: Final = "preflight"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joined:
-    """A run that was never one execution: ``records`` in the order they were recorded, ``notes`` what a reader must know."""
+    """A run that was never one execution: ``records`` in the order they were recorded. ``notes`` say how it was joined, and
+    ``left_out`` which parts were not, though they executed something, and why.
+    """
 
     header: Header
     environment: Mapping[str, Any]
     records: tuple[Record, ...]
+    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def joined(parts: Sequence[Run]) -> Joined:
@@ -37,6 +39,8 @@ def joined(parts: Sequence[Run]) -> Joined:
     parts = sorted(parts, key=lambda run: (run.header.started, run.header.id))
     first = _usual(parts)
     taken = [run for run in parts if not _stranger(run, first)]
+    left_out = [(_left_out(run, first), run.executed) for run in parts if run not in taken]
+    notes = (*_notes(taken, first), *(f"left out {sentence}" for sentence, _ in left_out))
     plan = dict.fromkeys(id for run in taken for id in (*_beyond(run), *_shard(run).plan))
     return Joined(
         header=replace(
@@ -48,11 +52,13 @@ def joined(parts: Sequence[Run]) -> Joined:
             planned=tuple(plan),
             narrowed=any(run.header.narrowed for run in taken),
             shard=None,
-            notes=(*_notes(parts, taken, first), *dict.fromkeys(note for run in taken for note in run.header.notes)),
+            notes=(*notes, *dict.fromkeys(note for run in taken for note in run.header.notes)),
             expectations=tuple(dict.fromkeys(entry for run in taken for entry in run.header.expectations)),
         ),
         environment=first.environment,
         records=tuple(_records(taken)),
+        notes=notes,
+        left_out=tuple(sentence for sentence, executed in left_out if executed),
     )
 
 
@@ -126,16 +132,17 @@ def _records(parts: Sequence[Run]) -> Iterator[Record]:
                 yield replace(record, worker=f"{_shard(run).name} {record.worker}".strip())
 
 
-def _notes(parts: Sequence[Run], taken: Sequence[Run], first: Run) -> Iterator[str]:
+def _left_out(run: Run, first: Run) -> str:
+    return f"shard {_shard(run).name} ({run.header.id}): {_stranger(run, first)}"
+
+
+def _notes(taken: Sequence[Run], first: Run) -> Iterator[str]:
     of = _shard(first).of
     if of > 1 or len(taken) > 1:
         yield f"joined from {len(taken)} parts: {', '.join(f'{_shard(run).name} {run.header.id}' for run in taken)}"
     if absent := _absent(taken):
         yield f"of {of} shards {', '.join(map(str, absent))} never came back"
     yield from (f"shard {_shard(run).name} ({run.header.id}) ended early" for run in taken if not run.header.complete)
-    for run in parts:
-        if run not in taken:
-            yield f"left out shard {_shard(run).name} ({run.header.id}): {_stranger(run, first)}"
     yield from (f"shard {_shard(run).name}: {damage}" for run in taken for damage in run.damage)
     different = Counter(each.path for run in taken for each in changes(first.environment, run.environment))
     if different:

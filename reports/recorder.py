@@ -23,7 +23,7 @@ from reports.render import junit, terminal
 from reports.run import Expectation, Header, Run, Status
 from reports.shard import Shard
 from reports.store import JUNIT, RunWriter, latest, read_header, read_run
-from reports.summary import judge
+from reports.summary import empty, judge
 from reports.thresholds import load_thresholds
 
 
@@ -187,10 +187,10 @@ class Recorder:
             self._compare(self.run, self.baseline)
 
     def _troubles(self, run: Run, expectations: tuple[Expectation, ...]) -> Iterable[str]:
-        if not run.executed:
-            yield f"no check was executed, {len(run.header.planned)} were planned: an empty run proves nothing"
-        elif reason := _all_skipped(run):
+        if reason := _all_skipped(run):
             yield f"no cell was executed, the first was skipped because {reason}: a run that validates nothing proves nothing"
+        elif empty(run):
+            yield f"no check was executed, {len(run.header.planned)} were planned: an empty run proves nothing"
         elif run.missing and not run.header.complete:
             yield (f"the run ended early, {len(run.missing)} of {len(run.header.planned)} planned checks are missing: "
                    f"go on with `pytest --resume={self.planned.folder}`")  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Final
 from matrix.errors import UserError
 from reports.document import from_text, read_bytes, read_document, reason, to_text
 from reports.fields import Fields, NewerSchema
+from reports.lock import Lock
 from reports.record import Record
 from reports.run import Expectation, Header, Run
 from reports.secrets import hidden, hider
@@ -24,6 +25,9 @@ ENVIRONMENT: Final = "environment.json"
 RECORDS: Final = "records.jsonl"
 SPOILT: Final = "records.spoilt"
 JUNIT: Final = "junit.xml"
+PACKED: Final = ".tar.xz"
+_NAME: Final = "name the folder of a run, as given to --run-dir, or 'latest'"
+_LISTED: Final = 5
 
 
 def holds_run(folder: Path) -> bool:
@@ -32,7 +36,7 @@ def holds_run(folder: Path) -> bool:
 
 
 class RunWriter:
-    """Writes one run into a folder of its own, the secrets of the environment hidden.
+    """Writes one run into a folder of its own, the secrets of the environment hidden; until it is finished, no other does.
 
     Every method raises UserError when the folder cannot be written.
     """
@@ -42,6 +46,7 @@ class RunWriter:
         self._header: Header | None = None
         self._torn = False
         self._hide = hider()
+        self._lock: Lock | None = None
 
     def begin(self, header: Header, environment: Mapping[str, Any]) -> None:
         """Creates the folder; one that holds a run already is refused, so that nothing recorded is lost."""
@@ -50,6 +55,7 @@ class RunWriter:
         self._header = header
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.folder)
             (self.folder / RECORDS).touch(exist_ok=False)
         except (OSError, ValueError) as error:
             raise UserError(
@@ -60,6 +66,7 @@ class RunWriter:
 
     def resume(self, run: Run) -> None:
         """Goes on with a run that is in the folder. Lines that cannot be read are set aside in a file of their own."""
+        self._lock = Lock(self.folder)
         self._header = run.header
         path = self.folder / RECORDS
         whole, spoilt = _sorted(read_bytes(path) if path.exists() else b"", path)
@@ -95,12 +102,16 @@ class RunWriter:
         """Closes run.json; ``complete`` when the run came to its end and did all it had planned."""
         if self._header is None:
             raise RuntimeError("begin() comes first")
-        self.update(
-            finished=finished,
-            complete=complete,
-            notes=(*self._header.notes, *notes),
-            expectations=(*self._header.expectations, *expectations),
-        )
+        try:
+            self.update(
+                finished=finished,
+                complete=complete,
+                notes=(*self._header.notes, *notes),
+                expectations=(*self._header.expectations, *expectations),
+            )
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def attach(self, name: str, text: str) -> None:
         """Writes a file of the folder as a whole: a reader sees the old one or the new one, never half."""
@@ -163,9 +174,25 @@ def read_header(folder: Path) -> Header:
     except (OSError, ValueError) as error:
         raise UserError(f"{str(folder)!r}: cannot be read: {reason(error)}") from None
     if not there:
-        what = "holds no run (there is no run.json)" if folder.is_dir() else "is no folder"
-        raise UserError(f"{folder}: {what}; name the folder of a run, as given to --run-dir, or 'latest'")
+        raise UserError(f"{folder}: {_instead(folder)}")
     return Header.from_tree(read_document(path), str(path))
+
+
+def _instead(folder: Path) -> str:
+    """What a folder is that holds no run, and what to name instead."""
+    if not folder.is_dir():
+        packed = folder.with_name(f"{folder.name}{PACKED}") if folder.name else folder
+        if packed.is_file():
+            return f"is no folder, but there is {packed}: unpack it"
+        return f"is no folder; {_NAME}"
+    try:
+        below = sorted(str(path) for path in folder.iterdir() if (path / RUN).is_file())
+    except OSError:
+        below = []
+    more = f" and {len(below) - _LISTED} more" if len(below) > _LISTED else ""
+    if below:
+        return f"holds no run itself; name one of those in it: {', '.join(below[:_LISTED])}{more}"
+    return f"holds no run (there is no run.json); {_NAME}"
 
 
 def latest(root: Path) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reports.record import RED, Outcome, Record
-from reports.run import Run
+from reports.run import PREFLIGHT, Run
 from reports.statistics import shares
 
 _RANK: Final = {
@@ -72,8 +72,9 @@ class Nearness:
 def judge(run: Run) -> Judgement:
     """A run is good when it executed something, came to its end, nothing is red and expectations describe it."""
     found = counts(run)
-    if not run.executed:
-        what = f"all {len(run.records)} checks were skipped" if run.records else "there is no record of any check"
+    if empty(run):
+        checks = sum(record.check != PREFLIGHT for record in run.records.values())
+        what = f"all {checks} checks were skipped" if checks else "there is no record of any check"
         return Judgement(good=False, sentence=f"NOT GOOD: nothing was executed, {what}.")
     problems = [f"{count} {words(outcome)}" for outcome, count in found.items() if outcome in RED] + _not_whole(run)
     if run.expectation_troubles:
@@ -84,6 +85,11 @@ def judge(run: Run) -> Judgement:
         return Judgement(good=False, sentence=f"NOT GOOD: {', '.join(problems)}; {passed}.")
     others = [f"{count} {words(outcome)}" for outcome, count in found.items() if outcome is not Outcome.PASSED]
     return Judgement(good=True, sentence=f"GOOD: {', '.join([passed, *others])}.")
+
+
+def empty(run: Run) -> bool:
+    """Whether a run executed nothing, and nothing red says why, as preflight does on a machine that is not ready."""
+    return not run.executed and not any(record.outcome in RED for record in run.records.values())
 
 
 def _not_whole(run: Run) -> list[str]:
@@ -99,7 +105,7 @@ def _not_whole(run: Run) -> list[str]:
 
 def flaws(run: Run) -> Iterator[Flaw]:
     """Everything beside its checks that makes a run not good."""
-    if not run.executed:
+    if empty(run):
         yield Flaw(name="executed", reason="empty", sentence="nothing was executed")
     if not run.header.complete:
         yield Flaw(name="complete", reason="incomplete", sentence="the run ended before its end")

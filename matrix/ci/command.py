@@ -14,6 +14,7 @@ from matrix.cell import TIERS
 from matrix.ci import buildkite, github, gitlab, kubernetes, slurm
 from matrix.ci.task import Order, tasks
 from matrix.errors import UserError
+from matrix.expand import chosen
 from matrix.expression import parse
 from matrix.load import load_matrix
 from matrix.runner import RUNNERS, load_runners
@@ -68,9 +69,10 @@ def run(options: argparse.Namespace) -> int:
     write, start = _WRITERS[options.system]
     parse(options.cells)
     _refuse(options)
-    found = tasks(
-        load_matrix().environments.values(), load_runners(options.runners).values(), options.environment, options.runner
-    )
+    matrix = load_matrix()
+    found = tasks(matrix.environments.values(), load_runners(options.runners).values(), options.environment, options.runner)
+    for platform in dict.fromkeys(task.environment.platform for task in found):
+        chosen(matrix, platform, options.tier, options.cells)  # or each of its jobs would find it out
     order = Order(
         tasks=found, tier=options.tier, cells=options.cells, baseline=options.baseline, start=options.start or start,
         image=options.image, name=options.name or "validate",

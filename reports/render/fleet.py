@@ -17,11 +17,16 @@ def show(fleet: Fleet, page: terminal.Page) -> str:
     width = max((len(member.name) for member in fleet.members), default=0)
     lines = (
         page.paint(page.wrap(fleet.sentence, 0), "bad" if fleet.exit else "good"),
-        *(page.wrap(f"{plain(member.name):{width}}  {member.sentence}") for member in fleet.members),
+        *(line for member in fleet.members for line in _lines(member, width, page)),
         *terminal.table(grid.of_runs(_records(fleet)), page),
         *(text for member in fleet.members if member.exit for text in _page(member, page)),
     )
     return "\n".join(lines) + "\n"
+
+
+def _lines(member: Member, width: int, page: terminal.Page) -> Iterator[str]:
+    yield page.wrap(f"{plain(member.name):{width}}  {member.sentence}")
+    yield from (page.wrap(f"! {note}", 6) for note in member.notes)
 
 
 def _page(member: Member, page: terminal.Page) -> Iterator[str]:
@@ -39,7 +44,8 @@ def in_markdown(fleet: Fleet, limit: int = markdown.LIMIT) -> str:
 def _markdown(fleet: Fleet, limit: int) -> Iterator[str]:
     yield f"## {_MARKS[fleet.exit]} {markdown.escaped(fleet.sentence)}\n\n| run | |\n|---|---|\n"
     for member in fleet.members:
-        yield f"| {markdown.code(member.name)} | {_MARKS[member.exit]} {markdown.escaped(member.sentence)} |\n"
+        told = "<br>".join(map(markdown.escaped, (member.sentence, *member.notes)))
+        yield f"| {markdown.code(member.name)} | {_MARKS[member.exit]} {told} |\n"
     yield from markdown.table(grid.of_runs(_records(fleet)))
     shown = [(member, member.run) for member in fleet.members if member.run is not None and member.exit]
     for member, run in shown:

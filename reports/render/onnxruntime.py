@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from reports.record import Record
+from reports.render.suite import recorded
 from reports.run import Run
 
 SUITE: Final = "suites/onnxruntime"
@@ -28,8 +29,11 @@ MOST: Final = 3
 def table(run: Run) -> str:
     """One line a provider of each pass that was profiled, in the order of the records. Time is what the host spent in a node:
     on a GPU, in launching it.
+
+    Raises:
+        UserError: the run profiled none.
     """
-    records = [record for record in run.records.values() if record.nodeid.startswith(SUITE) and record.check == "dispatch"]
+    records = recorded(run, SUITE, "profiled pass of ONNX Runtime", "dispatch")
     lines = [HEAD, ("---",) * len(HEAD), *(line for record in records for line in _lines(record))]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{rows}\n\n{run.header.platform}, {run.header.id}; time is the host's, of one pass.\n"

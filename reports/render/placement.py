@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from reports.drift import in_bytes
 from reports.record import Outcome, Record
+from reports.render.suite import recorded
 from reports.run import Run
 
 SUITE: Final = "suites/placement"
@@ -26,11 +27,13 @@ def table(run: Run) -> str:
     ``loading`` that while the model was loaded, which may be beyond ``max_memory``; times are the medians of a pass on the
     host's clock; copies are those of the profiler, beside the time of all kernels and the copies that the whole model makes
     too.
+
+    Raises:
+        UserError: the run placed none.
     """
     cells: dict[str, list[Record]] = defaultdict(list)
-    for record in run.records.values():
-        if record.nodeid.startswith(SUITE):
-            cells[record.cell].append(record)
+    for record in recorded(run, SUITE, "placement"):
+        cells[record.cell].append(record)
     lines = [HEAD, ("---",) * len(HEAD), *(_line(records) for records in cells.values() if records[0].check != "calls")]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return "\n\n".join([rows, *_links(run), *_copies(run), f"{run.header.platform}, {run.header.id}"]) + "\n"

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
+from matrix.errors import UserError
 from reports.record import Outcome, Record
+from reports.render.suite import recorded
 from reports.run import Run
 
 SUITE: Final = "suites/quantization"
@@ -21,11 +23,16 @@ def table(run: Run, model: str) -> str:
     """One line a configuration and dtype. Sizes are those of ``model`` in bytes; errors are the largest relative rms of the
     logits over every model and workload; what is predicted is of the model that was trained for it. Checks that did not
     hold are left out, and counted under the table.
+
+    Raises:
+        UserError: the run has none, or no sizes of that model but of others.
     """
     cells: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in run.records.values():
-        if record.nodeid.startswith(SUITE):
-            cells[record.configuration, record.dtype].append(record)
+    for record in recorded(run, SUITE, "quantization"):
+        cells[record.configuration, record.dtype].append(record)
+    sized = {record.model for records in cells.values() for record in records if record.check == "footprint"}
+    if sized and model not in sized:
+        raise UserError(f"--model is {model!r}, of which {run.folder} has no sizes, accepted: {', '.join(sorted(sized))}")
     lines = [HEAD, ("---",) * len(HEAD)]
     lines += [(name, dtype, *_line(records, model)) for (name, dtype), records in sorted(cells.items()) if _says(records)]
     out = sum(record.outcome is not Outcome.PASSED for records in cells.values() for record in records)

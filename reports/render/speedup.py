@@ -14,9 +14,11 @@ from matrix.errors import UserError
 from reports import ratio, timing
 from reports.drift import in_bytes
 from reports.record import HOLDING, Record
+from reports.render.suite import nothing
 from reports.run import Run
 from reports.summary import gpus
 
+SUITE: Final = "suites/latency"
 EAGER: Final = "eager"
 CONFIDENCE: Final = 0.95
 HEAD: Final = ("model", "workload", "configuration", "time", "waited", "tokens a second", "speed-up over eager",
@@ -58,8 +60,15 @@ def points(run: Run) -> list[Point]:
 
 
 def table(run: Run) -> str:
-    """One line a check of latency, in markdown, with the machine's name under it."""
-    lines = [HEAD, ("---",) * len(HEAD), *(_line(point) for point in points(run))]
+    """One line a check of latency, in markdown, with the machine's name under it.
+
+    Raises:
+        UserError: the run has none, or scipy is not installed.
+    """
+    found = points(run)
+    if not found:
+        raise nothing(run, SUITE, "latency")
+    lines = [HEAD, ("---",) * len(HEAD), *map(_line, found)]
     machine = ", ".join(gpus(run.environment)) or run.header.platform
     told = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{told}\n\n{machine}, {run.header.id}; times are medians of the processes' medians.\n"

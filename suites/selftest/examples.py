@@ -32,6 +32,9 @@ def record(configuration: str = "sdpa", check: str = "correct", subject: str = "
     return Record(**{**known, "check": check, "subject": subject, **usual, **changes})
 
 
+PREFLIGHT = record("environment", "preflight", "", model="machine", dtype="any")
+
+
 def timed(*medians: float, **changes: Any) -> Record:
     """One that measured a latency, in seconds a process."""
     processes = [{"median": median, "cycles": None, "marked": []} for median in medians]

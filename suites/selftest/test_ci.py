@@ -87,7 +87,7 @@ def runners(folder: Path, **keys: str) -> Path:
     ("system", "schema"), [("github", "github-workflows"), ("gitlab", "gitlab-ci"), ("buildkite", "buildkite")]
 )
 def test_the_schema_of_a_ci_system_holds(written: Any, tmp_path: Path, system: str, schema: str) -> None:
-    (tmp_path / "file.yml").write_text(written(system, "--cells=sdpa and not 'llama'*", "--baseline=trusted"))
+    (tmp_path / "file.yml").write_text(written(system, "--cells=sdpa and not llama[!']*", "--baseline=trusted"))
     check = validator("check-jsonschema", "check-jsonschema")
 
     accepted(check, "--builtin-schema", f"vendor.{schema}", tmp_path / "file.yml")
@@ -211,6 +211,11 @@ def test_what_writes_a_file_is_one_line_of_it(written: Any) -> None:
         (("--runner", "x86", "--environment", "cuda-*"), "no environment that was chosen has a runner"),
         (("--runners", "gone.toml"), "gone.toml: cannot be read"),
         (("--cells", "sdpa and"), "--cells 'sdpa and': a glob is expected at the end"),
+        (
+            ("--cells", "nosuch"),
+            "--cells 'nosuch': 'nosuch' matches no cell of cpu: run `python -m matrix list` for all of them",
+        ),
+        (("--cells", "bnb-nf4 and deep-*"), "--cells 'bnb-nf4 and deep-*': 'deep-*' matches no cell of cpu"),
         (("--start", "run {what}"), "'run {what}' is no template, accepted in braces: {environment}, {platform}"),
         (("--start", "run {environment.what}"), "'run {environment.what}' is no template"),
         (("--image", "a"), "--image is for gitlab and kubernetes, github has no use for it: leave it out"),

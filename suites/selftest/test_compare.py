@@ -17,7 +17,7 @@ from reports.run import Expectation, Status
 from reports.shard import Shard
 from reports.thresholds import load_thresholds
 from reports.verdict import Kind
-from suites.selftest.examples import OBJECTS, RUNS, compared, record, run
+from suites.selftest.examples import OBJECTS, PREFLIGHT, RUNS, compared, record, run
 
 ONE, TWO = record(subject="one"), record(subject="two")
 GUARD = record(configuration="eager", dtype="fp32", errors={})
@@ -106,7 +106,7 @@ def test_a_candidate_that_skipped_everything_is_worse() -> None:
     assert exit_code(compared([ONE], [replace(ONE, outcome=Outcome.SKIPPED)])) == 1
 
 
-@pytest.mark.parametrize("before", [[], [replace(ONE, outcome=Outcome.SKIPPED)]])
+@pytest.mark.parametrize("before", [[], [replace(ONE, outcome=Outcome.SKIPPED)], [PREFLIGHT]])
 def test_a_baseline_that_executed_nothing_is_none(before: Sequence[Record]) -> None:
     with pytest.raises(UserError, match="executed nothing, so it is no baseline"):
         compared(list(before), [ONE])

@@ -43,7 +43,7 @@ def scaled(factor: float, unit: float = 0.01) -> list[float | None]:
 
 
 def judged(before: Record, after: Record) -> tuple[Finding, ...]:
-    return latency.findings({before.id: before}, {after.id: after}, THRESHOLDS.latency).get(before.id, ())
+    return latency.findings({before.id: before}, {after.id: after}, THRESHOLDS.latency)[0].get(before.id, ())
 
 
 def verdict(before: Record, after: Record) -> tuple[Kind | None, str]:
@@ -209,9 +209,9 @@ def test_of_many_figures_that_chance_sets_apart_none_is_a_change() -> None:
     before, after = ({"odd": replace(record({"prefill": entry([0.01 * each for each in side])}), id="odd")} for side in apart)
     many = {f"even-{index}": replace(record({"prefill": entry(scaled(1.0))}), id=f"even-{index}") for index in range(400)}
 
-    assert [Kind.REGRESSED] == [each.kind for each in latency.findings(before, after, THRESHOLDS.latency)["odd"]]
+    assert [Kind.REGRESSED] == [each.kind for each in latency.findings(before, after, THRESHOLDS.latency)[0]["odd"]]
     assert [Kind.INCONCLUSIVE] == [
-        each.kind for each in latency.findings(before | many, after | many, THRESHOLDS.latency)["odd"]
+        each.kind for each in latency.findings(before | many, after | many, THRESHOLDS.latency)[0]["odd"]
     ]
 
 
@@ -253,6 +253,23 @@ def run(*records: Record) -> Run:
     kept = {each.id: each for each in records} | {"other": replace(record({}), id="other", check="builds")}
     header = Header(id="r", started=0.0, platform="cuda", complete=True, finished=1.0)
     return Run(folder=Path("r"), header=header, records=kept)
+
+
+@pytest.mark.parametrize(
+    ("after", "way", "time"),
+    [
+        ([10.0, 10.0, 10.0, 10.0, 10.0], "as fast", "10.000 ms"),
+        ([10.0, 10.0, 10.0, 10.0, 10.1], "0.2% slower", "10.020 ms"),
+        ([9.9, 9.9, 9.9, 9.9, 9.9], "1.0% faster", "9.900 ms"),
+    ],
+)
+def test_a_sentence_names_the_times_that_its_percents_are_of(after: list[float], way: str, time: str) -> None:
+    """Their geometric means: the median of the five before is 9 ms."""
+    before = record({"prefill": entry([each * 1e-3 for each in (9.0, 9.0, 9.0, 9.0, 1e5 / 9**4)])})
+    (finding,) = judged(before, record({"prefill": entry([each * 1e-3 for each in after])}))
+
+    assert finding.message.startswith(f"prefill (device time) {way} [")
+    assert f"], from 10.000 ms to {time}: a change of 3% (device)" in finding.message
 
 
 def test_false_discoveries_are_controlled_over_the_matrix() -> None:
@@ -301,7 +318,7 @@ def test_the_whole_rule_in_a_simulation(slower: float, least: float, most: float
         return {each.id: each for each in made}
 
     for _ in range(20):
-        findings = latency.findings(side(1.0), side(slower), THRESHOLDS.latency)
+        findings, _ = latency.findings(side(1.0), side(slower), THRESHOLDS.latency)
         found += sum(each[0].kind in (Kind.REGRESSED, Kind.IMPROVED) for each in findings.values())
 
     assert least <= found / (20 * checks) <= most

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,11 @@ from reports.run import Run
 from reports.shard import Shard
 from reports.store import JUNIT, read_run
 from reports.summary import judge
-from suites.selftest.examples import record, run, written
+from suites.selftest.examples import PREFLIGHT, record, run, written
 from suites.selftest.test_reports_command import command
 
 RECORDS = tuple(record(subject=subject) for subject in ("one", "two", "three", "four"))
 PLAN = tuple(item.id for item in RECORDS)
-PREFLIGHT = record(configuration="environment", model="machine", dtype="any", check="preflight", subject="")
 ENVIRONMENT = {"libraries": {"torch": {"version": "2.11", "location": "/a"}}, "host": {"cores": 2}}
 
 
@@ -109,6 +109,7 @@ def test_a_shard_of_something_else_is_left_out_and_missing(changes: dict[str, An
     made = joined([other, FIRST, part(1, *RECORDS[:2], id="again")])
 
     assert any(note.startswith("left out shard 2/") and note.endswith(f"(other): {why}") for note in made.header.notes)
+    assert [True] == [sentence.endswith(f"(other): {why}") for sentence in made.left_out]
     assert not {PLAN[2], PLAN[3]} & {item.id for item in made.records}
     assert {PLAN[2], PLAN[3]} < set(made.header.planned)
 
@@ -197,6 +198,29 @@ def test_what_the_baseline_has_and_did_not_come_is_missing(fleet: Path) -> None:
     code, out, _ = command("merge", fleet / "parts", "--into", fleet / "runs", "--baseline", fleet / "trusted")
 
     assert (1, True) == (code, "half   MISSING" in out)
+
+
+def test_a_part_that_was_left_out_makes_its_run_not_good_and_is_told_on_every_page(tmp_path: Path) -> None:
+    failing = dataclasses.replace(RECORDS[2], outcome=Outcome.FAILED)
+    other = part(2, failing, RECORDS[3], id="other", environment={"libraries": {"torch": {"version": "2.13"}}})
+    recorded(tmp_path / "parts" / "one", FIRST, SECOND, other)
+    pages = {name: tmp_path / f"page.{name}" for name in ("markdown", "html")}
+    written_to = [option for name, path in pages.items() for option in (f"--{name}", path)]
+    code, out, _ = command("merge", tmp_path / "parts", "--into", tmp_path / "runs", *written_to)
+    why = "shard 2/2 (other): its libraries.torch.version is 2.13, that of the others 2.11"
+    told = [" ".join(html.unescape(text).split()) for text in (out, *(path.read_text() for path in pages.values()))]
+
+    assert (1, "NOT GOOD: one; 0 of 1 runs are good.") == (code, out.splitlines()[0])
+    assert f"one NOT GOOD: 1 part left out: {why}. The others: GOOD: 5 of 5 checks passed." in told[0]
+    assert [True] * 3 == [f"left out {why}" in page and f"1 part left out: {why}" in page for page in told]
+    assert [True] * 3 == ["joined from 2 parts: 1/2 r1, 2/2 r2" in page for page in told]
+
+
+def test_a_part_that_executed_nothing_may_be_left_out(tmp_path: Path) -> None:
+    recorded(tmp_path / "parts" / "one", FIRST, SECOND, part(2, PREFLIGHT, id="other", tier="full"))
+    code, out, _ = command("merge", tmp_path / "parts", "--into", tmp_path / "runs")
+
+    assert (0, True) == (code, "left out shard 2/2 (other): its tier is 'full'" in " ".join(out.split()))
 
 
 def test_a_run_that_got_worse_is_shown(fleet: Path) -> None:

@@ -9,17 +9,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import pytest
 
-from fixtures import nvidia_smi, platform, preflight, preflight_gpu
+from fixtures import nvidia_smi, platform, preflight, preflight_gpu, readiness
 from fixtures.child import Child
 from fixtures.nvidia_smi import Row, Told
 from fixtures.preflight import CLOCK, SECONDS, Look
 from fixtures.preflight_gpu import copies, runs_on
-from fixtures.readiness import Readiness
+from fixtures.readiness import READINESS, Readiness
+from reports.recorder import NOTES
 from reports.store import read_run
 from suites.selftest.nested import ROOT
 from suites.selftest.samples import facts
@@ -278,16 +279,33 @@ def ready(*found: Look) -> Readiness:
     return Readiness(facts=facts("cuda"), looks=found, seconds=2.0)
 
 
+def notes(found: Readiness) -> list[str]:
+    session = SimpleNamespace(config=SimpleNamespace(stash=pytest.Stash()))
+    session.config.stash[READINESS] = found
+    readiness.pytest_sessionstart(cast(pytest.Session, session))
+    return session.config.stash.get(NOTES, [])
+
+
 GOOD = Look(name="driver", ok=True, said="580")
 BAD = Look(name="gpu 0 kernel", ok=False, said="no kernel image", outcome="crashed", reason="gpu-kernel")
 UNKNOWN = Look(name="memory", ok=None, said="unknown")
 
 
 def test_a_machine_that_is_ready_is_one_record_that_passed() -> None:
-    actual = ready(GOOD, UNKNOWN).record()
+    actual = ready(GOOD).record()
 
     assert ("environment/machine/any/cuda::preflight", "passed", "") == (actual["id"], actual["outcome"], actual["message"])
-    assert "ready: 1 of 2 looks hold, the others could not tell (2.0 s)" == ready(GOOD, UNKNOWN).sentence()
+    assert "ready: 1 of 1 looks hold (2.0 s)" == ready(GOOD).sentence()
+
+
+def test_what_could_not_be_told_is_named_in_the_sentence_in_the_record_and_in_the_notes_of_the_run() -> None:
+    slow = Look(name="imports, torch first", ok=None, said="still going on after 10 s: a slow disk")
+    told = "imports, torch first (still going on after 10 s: a slow disk); memory (unknown)"
+    found = ready(GOOD, slow, UNKNOWN)
+
+    assert f"ready: 1 of 3 looks hold, unknown: {told} (2.0 s)" == found.sentence()
+    assert ("passed", f"unknown: {told}") == (found.record()["outcome"], found.record()["message"])
+    assert ([f"preflight could not tell: {told}"], []) == (notes(found), notes(ready(GOOD)))
 
 
 def test_a_machine_that_is_not_ready_is_one_record_with_every_reason() -> None:

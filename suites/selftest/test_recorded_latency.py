@@ -79,6 +79,20 @@ def test_gpus_of_one_kind_differ_by_less_than_what_decides_nothing_on_another_on
     assert 1 + most < THRESHOLDS.latency.other_gpu
 
 
+def test_gpus_of_two_hosts_that_nobody_named_are_not_told_apart_from_a_change(runs: Mapping[str, Run]) -> None:
+    found = compare(runs["second"], runs["third"], THRESHOLDS)
+
+    assert not found.worse
+    assert any("on another GPU (unknown -> unknown)" in note for note in found.notes)
+
+
+def test_readme_says_from_which_factor_on_launch_time_is_found() -> None:
+    limits = THRESHOLDS.latency.limits
+
+    assert f"Launch time, and what the host waited for a call, is found from {limits['launch'].found:g} times on" in SAID
+    assert f"more than {limits['host'].ratio - 1:.0%} apart".replace("%", " %") in SAID
+
+
 @pytest.mark.parametrize(("times", "first", "shared"), [(1.3, 6, None), (2.0, 7, (3, 5)), (3.0, 7, (7, 7))])
 def test_what_a_user_waits_for_is_told_as_well_as_readme_says(
     times: float, first: int, shared: tuple[int, int] | None, runs: Mapping[str, Run]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Callable
@@ -34,6 +35,13 @@ def test_a_recorded_run_is_whole_and_good(name: str) -> None:
     run = read_run(RECORDED / name)
 
     assert ((), True, True) == (run.damage, run.whole, judge(run).good)
+
+
+def test_what_readme_names_is_there() -> None:
+    named = set(re.findall(r"reports/recorded/[\w./-]*\w", "\n".join(README)))
+
+    assert named
+    assert [] == [name for name in sorted(named) if not (ROOT / name).exists()]
 
 
 def lines(*begin: str) -> set[str]:

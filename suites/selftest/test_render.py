@@ -15,7 +15,7 @@ from reports.record import Outcome, Record
 from reports.render import json, junit, markdown, terminal
 from reports.render.terminal import Page
 from reports.verdict import Finding, Kind
-from suites.selftest.examples import RUNS, compared, record, run
+from suites.selftest.examples import PREFLIGHT, RUNS, compared, record, run
 
 GOOD = record(subject="good")
 BAD = record(subject="bad", outcome=Outcome.FAILED, message="rms error 0.5 is above 0.02", command="pytest -k bad")
@@ -53,9 +53,16 @@ def test_a_run_that_is_not_good_says_why_in_its_first_line() -> None:
     assert shown(GOOD, BAD).splitlines()[0] == "NOT GOOD: 1 failed; 1 of 2 checks passed."
 
 
-@pytest.mark.parametrize("records", [(), (SKIPPED,)])
+@pytest.mark.parametrize("records", [(), (SKIPPED,), (PREFLIGHT,), (PREFLIGHT, SKIPPED)])
 def test_a_run_that_executed_nothing_is_not_good(records: tuple[Record, ...]) -> None:
     assert "NOT GOOD: nothing was executed" in shown(*records)
+
+
+def test_a_machine_that_was_not_ready_is_told_as_what_failed() -> None:
+    page = shown(replace(PREFLIGHT, outcome=Outcome.FAILED, message="gpu 0: no driver"))
+
+    assert page.startswith("NOT GOOD: 1 failed; 0 of 1 checks passed.")
+    assert "failed: gpu 0: no driver" in page
 
 
 def test_an_incomplete_run_says_so() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -242,6 +243,7 @@ def test_a_run_that_was_ended_is_valid_incomplete_and_can_be_resumed(tmp_path: P
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not _hangs(folder):
         time.sleep(0.1)
+    beside = subprocess.run([*command, f"--resume={folder}"], cwd=ROOT, capture_output=True, text=True, timeout=120)
     process.send_signal(number)
     if number == signal.SIGTERM:  # and once more, as `timeout` does
         time.sleep(0.05)
@@ -252,6 +254,8 @@ def test_a_run_that_was_ended_is_valid_incomplete_and_can_be_resumed(tmp_path: P
     done = subprocess.run([*command, f"--resume={folder}"], cwd=ROOT, capture_output=True, text=True, timeout=240)
     resumed = read_run(folder)
 
+    refused = f"{folder}: process {process.pid} on {socket.gethostname()} is recording there: wait for it, or end it"
+    assert (pytest.ExitCode.USAGE_ERROR, True) == (beside.returncode, f"ERROR: {refused}" in beside.stderr), beside.stderr
     assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else pytest.ExitCode.INTERRUPTED)
     assert said in output
     assert number == signal.SIGKILL or "planned and never run" in output

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
+import socket
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matrix.errors import UserError
+from reports.lock import LOCK
 from reports.record import Outcome
 from reports.run import Expectation, Header, Status
 from reports.store import ENVIRONMENT, RECORDS, RUN, RunWriter, latest, read_run
@@ -96,6 +104,75 @@ def test_a_full_disk_is_one_line_and_spoils_no_later_record(tmp_path: Path) -> N
     assert [FIRST.id, THIRD.id] == list(read_run(tmp_path / "r2").records)
 
 
+# one process at a time
+
+
+@pytest.fixture
+def recording(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that goes on with the run."""
+    program = (
+        "import sys; from pathlib import Path; from reports.store import RunWriter, read_run; folder = Path(sys.argv[1]); "
+        "writer = RunWriter(folder); writer.resume(read_run(folder)); print('recording', flush=True); sys.stdin.read(); "
+        "writer.finish(finished=1.0, complete=True)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(folder)], cwd=Path(__file__).parents[2], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        assert "recording\n" == process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_a_folder_in_which_another_process_records_is_refused(folder: Path, recording: subprocess.Popen[str]) -> None:
+    told = f"{folder}: process {recording.pid} on {socket.gethostname()} is recording there: wait for it, or end it"
+    with pytest.raises(UserError, match=re.escape(told)):
+        RunWriter(folder).resume(read_run(folder))
+    recording.communicate("")
+
+    assert not (folder / LOCK).exists()
+    RunWriter(folder).resume(read_run(folder))
+
+
+def test_what_a_killed_process_left_is_taken_over(folder: Path, recording: subprocess.Popen[str]) -> None:
+    recording.kill()
+    recording.wait()
+    assert (folder / LOCK).exists()
+    writer = RunWriter(folder)
+    writer.resume(read_run(folder))
+
+    assert f"{os.getpid()} {socket.gethostname()}\n" == (folder / LOCK).read_text()
+    writer.finish(finished=2.0, complete=True)
+    assert not (folder / LOCK).exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_recorded_on(folder: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "no locks here")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    writer = RunWriter(folder)
+    writer.resume(read_run(folder))
+    writer.finish(finished=2.0, complete=True)
+
+    assert read_run(folder).whole
+
+
+def test_no_process_that_is_started_inherits_the_lock(tmp_path: Path) -> None:
+    writer = RunWriter(tmp_path / "r1")
+    writer.begin(run().header, {})
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as process:
+        del writer
+        RunWriter(tmp_path / "r1").resume(read_run(tmp_path / "r1"))
+        process.kill()
+
+
+# what was cut off or damaged
+
+
 @given(st.data())
 def test_a_last_line_cut_anywhere_is_said_and_loses_nothing_else(data: st.DataObject) -> None:
     lines = [item.to_json() for item in (FIRST, SECOND, THIRD)]
@@ -156,6 +233,21 @@ def test_a_folder_without_a_run_is_one_line(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert f"{tmp_path / 'no'}: is no folder" in unusable(tmp_path / "no")
+
+
+def test_a_run_that_is_packed_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "r1.tar.xz").write_bytes(b"")
+
+    assert f"{tmp_path}/r1: is no folder, but there is {tmp_path}/r1.tar.xz: unpack it" == unusable(tmp_path / "r1")
+
+
+@pytest.mark.parametrize(("count", "named"), [(1, "a"), (5, "abcde"), (7, "abcde")])
+def test_of_a_folder_of_runs_some_are_named(tmp_path: Path, count: int, named: str) -> None:
+    for name in "gfedcba"[-count:]:
+        written(tmp_path / name, FIRST)
+    listed = ", ".join(str(tmp_path / name) for name in named) + (" and 2 more" if count == 7 else "")
+
+    assert f"{tmp_path}: holds no run itself; name one of those in it: {listed}" == unusable(tmp_path)
 
 
 def test_an_unusual_name_is_one_line() -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from reports.render import trend_plot
 from reports.render.terminal import Page
 from reports.thresholds import load_thresholds
 from reports.trend import Event, Trends, find
-from suites.selftest.examples import record, timed, written
+from suites.selftest.examples import PREFLIGHT, record, timed, written
 
 NIGHT = 86_400.0
 OLD, NEW = {"libraries": {"torch": {"version": "2.12.0"}}}, {"libraries": {"torch": {"version": "2.13.0"}}}
@@ -191,6 +192,24 @@ def test_what_is_left_out_is_said(tmp_path: Path, header: dict[str, Any], words:
 
     (sentence,) = read_history(tmp_path).left_out
     assert words in sentence
+
+
+def test_a_run_of_preflight_alone_is_left_out_unless_it_says_what_is_broken(tmp_path: Path) -> None:
+    broken = replace(PREFLIGHT, outcome=Outcome.FAILED)
+    history = read_history(store(tmp_path, [[record()], [PREFLIGHT], [broken]]))
+
+    assert ["n0", "n2"] == [night.id for night in history.lines[0].nights]
+    assert ("n1: executed nothing",) == history.left_out
+
+
+def test_runs_lie_however_deep(tmp_path: Path) -> None:
+    """As matrix validate, reports ab and reports merge leave them; and where a folder of the store is a link to a run."""
+    for at, place in enumerate(("runs/n0", "runs/validate-1/baseline", "runs/validate-1/candidate", "runs/a/b/c")):
+        written(tmp_path / place, record(), id=f"n{at}", started=float(at))
+    written(tmp_path / "elsewhere", record(), id="n4", started=4.0)
+    (tmp_path / "runs/link").symlink_to(tmp_path / "elsewhere")
+
+    assert ["n0", "n1", "n2", "n3", "n4"] == [night.id for night in read_history(tmp_path / "runs").lines[0].nights]
 
 
 def test_earlier_runs_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def together(found: Fleet) -> str:
     """The page of several runs, a column each. Raises UserError where jinja2 is not installed."""
     members = [member for member in found.members if member.run is not None]
     runs = {member.name: member.run for member in members if member.run is not None}
-    lost = [f"{member.name}: {member.sentence}" for member in found.members if member.run is None]
+    lost = [f"{member.name}: {member.sentence}" for member in found.members if member.run is None or member.left_out]
     return _page(
         [item for member in members for item in _entries(member)],
         chain(entry.verdicts(), entry.outcomes(*runs.values())), list(runs.items()),
