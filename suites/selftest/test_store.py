@@ -164,7 +164,10 @@ def test_a_file_system_without_locks_is_recorded_on(folder: Path, monkeypatch: p
 def test_no_process_that_is_started_inherits_the_lock(tmp_path: Path) -> None:
     writer = RunWriter(tmp_path / "r1")
     writer.begin(run().header, {})
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as process:
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         del writer
         RunWriter(tmp_path / "r1").resume(read_run(tmp_path / "r1"))
         process.kill()
