@@ -77,7 +77,9 @@ BROKEN: dict[str, dict[str, tuple[str, int]]] = {
     "layer-spilled": {SPREAD: ("failed", 1)},
     "gpu-unavailable": {SPREAD: ("failed", 1)},
     "border-truncated": {SPREAD: ("failed", 5)},
-    "stale-row": {SPREAD: ("failed", 3)},
+    "stale-row": {SPREAD: ("failed", 5)},
+    "stale-prompt": {SPREAD: ("failed", 2)},
+    "fetched-kept": {"max-memory-gpu-cpu-sdpa/llama-deep-tiny/bf16/cuda": ("failed", 1)},
     "head-untied": {"max-memory-gpus-sdpa/gpt2-tiny/bf16/cuda": ("failed", 1)},
     "ties-lost": {"max-memory-gpus-sdpa/gpt2-tiny/bf16/cuda": ("failed", 1)},
     "offload-kept": {"max-memory-gpu-cpu-sdpa/llama-deep-tiny/bf16/cuda": ("failed", 3)},
@@ -92,7 +94,7 @@ BROKEN: dict[str, dict[str, tuple[str, int]]] = {
     "original-kept": {"max-memory-gpus-bnb-int8/llama-deep-tiny/bf16/cuda": ("failed", 1)},
 }
 SOUND: dict[str, dict[str, tuple[str, int]]] = {
-    "quick-on-a-slow-host": {},
+    "quick-on-another-host": {},
     "full": {
         "device-map-auto-bnb-nf4/gpt2-tiny/fp32/cuda": ("expected_failure", 1),
         "max-memory-gpus-bnb-nf4/gpt2-tiny/fp32/cuda": ("expected_failure", 1),
