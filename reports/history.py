@@ -117,6 +117,10 @@ def _add(run: Run, lines: dict[tuple[str, str], Line], left_out: list[str]) -> N
         return
     key = (header.platform, header.environment)
     line = lines.setdefault(key, Line(platform=header.platform, environment=header.environment))
+    same = (night for night in line.nights if (night.id, night.started) == (header.id, header.started))
+    if twice := next(same, None):
+        left_out.append(f"{run.folder}: is the run of {twice.folder}, which counts")
+        return
     line.nights.append(
         Night(id=header.id, started=header.started, folder=run.folder, environment=run.environment, outcomes=counts(run))
     )

@@ -106,7 +106,7 @@ class RunWriter:
             self.update(
                 finished=finished,
                 complete=complete,
-                notes=(*self._header.notes, *notes),
+                notes=tuple(dict.fromkeys((*self._header.notes, *notes))),  # a run that goes on may say a thing again
                 expectations=(*self._header.expectations, *expectations),
             )
         finally:

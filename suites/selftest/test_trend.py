@@ -212,6 +212,16 @@ def test_runs_lie_however_deep(tmp_path: Path) -> None:
     assert ["n0", "n1", "n2", "n3", "n4"] == [night.id for night in read_history(tmp_path / "runs").lines[0].nights]
 
 
+def test_a_run_and_its_copy_count_once(tmp_path: Path) -> None:
+    """As merge makes one of a run that was not divided."""
+    for place in ("run", "merged/run"):
+        written(tmp_path / place, record(), id="n0", started=1.0)
+    history = read_history(tmp_path)
+
+    assert 1 == len(history.lines[0].nights)
+    assert ["which counts"] == [sentence.rpartition(", ")[2] for sentence in history.left_out]
+
+
 def test_earlier_runs_are_left_out_and_counted(tmp_path: Path) -> None:
     history = read_history(store(tmp_path, [[record()]] * 5), last=3)
 
