@@ -18,7 +18,7 @@ def show(fleet: Fleet, page: terminal.Page) -> str:
     lines = (
         page.paint(page.wrap(fleet.sentence, 0), "bad" if fleet.exit else "good"),
         *(line for member in fleet.members for line in _lines(member, width, page)),
-        *terminal.table(grid.of_runs(_records(fleet)), page),
+        *terminal.tables(grid.of_runs(_records(fleet)), page),
         *(text for member in fleet.members if member.exit for text in _page(member, page)),
     )
     return "\n".join(lines) + "\n"
@@ -46,7 +46,7 @@ def _markdown(fleet: Fleet, limit: int) -> Iterator[str]:
     for member in fleet.members:
         told = "<br>".join(map(markdown.escaped, (member.sentence, *member.notes)))
         yield f"| {markdown.code(member.name)} | {_MARKS[member.exit]} {told} |\n"
-    yield from markdown.table(grid.of_runs(_records(fleet)))
+    yield from markdown.tables(grid.of_runs(_records(fleet)))
     shown = [(member, member.run) for member in fleet.members if member.run is not None and member.exit]
     for member, run in shown:
         room = limit // (2 * len(shown))

@@ -78,7 +78,7 @@ def _show(run: Run, page: Page) -> Iterator[str]:
     yield from _list("Expectations out of date", map(escaped, run.expectation_troubles))
     yield from _list("Not good", _records(failures(run), page))
     yield from _list("Planned and never run", map(page.name, run.missing))
-    yield from table(grid.of_records(run.records.values()))
+    yield from tables(grid.of_records(run.records.values()))
     yield from _list("Refused or expected to fail", _records(refusals(run), page))
     yield from _list("Skipped", (f"{skip.count} times: {escaped(skip.message or skip.reason)}" for skip in skips(run)))
     near = (f"{share(item.share)} {escaped(item.metric)} {page.name(item.record.id)}" for item in nearest(run))
@@ -95,7 +95,7 @@ def _compared(comparison: Comparison, page: Page) -> Iterator[str]:
     yield from _list("Expectations out of date", map(escaped, comparison.troubles))
     for kind in _WORSE:
         yield from _of_kind(comparison, kind, page)
-    yield from table(grid.of_verdicts(comparison.verdicts))
+    yield from tables(grid.of_comparison(comparison))
     yield from _changes(comparison)
     for kind in _OTHERS:
         yield from _of_kind(comparison, kind, page)
@@ -153,15 +153,17 @@ def _changes(comparison: Comparison) -> Iterator[str]:
         yield f"| {code(change.path)} | {escaped(value(change.before))} | {escaped(value(change.after))} |\n"
 
 
-def table(checks: grid.Grid) -> Iterator[str]:
-    """The table of checks, nothing where there are none."""
-    if not checks.rows:
-        return
-    columns = " | ".join(map(escaped, checks.columns))
-    yield f"\n**Checks** ({grid.LEGEND})\n\n| configuration | {columns} |\n|---{'|--:' * len(checks.columns)}|\n"
-    for name, tallies in checks.rows:
-        cells = (f"**{tally.text}**" if tally.bad else tally.text for tally in tallies)
-        yield f"| {code(name)} | {' | '.join(cells)} |\n"
+def tables(checks: Iterable[grid.Grid]) -> Iterator[str]:
+    """The tables of checks, nothing where there are none."""
+    legend = f"\n**Checks** ({grid.LEGEND})\n"
+    for table in checks:
+        columns = " | ".join(map(escaped, table.columns))
+        what = escaped(table.name or "configuration")
+        yield f"{legend}\n| {what} | {columns} |\n|---{'|--:' * len(table.columns)}|\n"
+        legend = ""
+        for name, tallies in table.rows:
+            cells = (f"**{tally.text}**" if tally.bad else tally.text for tally in tallies)
+            yield f"| {code(name)} | {' | '.join(cells)} |\n"
 
 
 def _list(name: str, entries: Iterable[str]) -> Iterator[str]:

@@ -119,7 +119,7 @@ def _show(run: Run, page: Page) -> str:
         *page.sentences("Skipped", (f"{skip.count} x {skip.message or skip.reason}" for skip in skips(run))),
         *page.section("Nearest to the tolerance", _nearest(run)),
         *page.section("Lost to placement", [f"  {words}  {plain(record.id)}" for record, words in lost(run)], 4),
-        *table(grid.of_records(run.records.values()), page),
+        *tables(grid.of_records(run.records.values()), page),
         "",
         page.wrap(f"Outcomes: {', '.join(f'{count} {words(outcome)}' for outcome, count in counts(run).items())}", 0),
         page.wrap(f"Time: {', '.join(_time(run)) or 'not recorded'}", 0),
@@ -139,7 +139,7 @@ def _compared(comparison: Comparison, page: Page) -> str:
         *page.sentences("Expectations out of date", comparison.troubles),
         *(line for kind in Kind for line in _of_kind(comparison, kind, page)),
         *page.section("Known failures", _verdicts(known, page), 4),
-        *table(grid.of_verdicts(comparison.verdicts), page),
+        *tables(grid.of_comparison(comparison), page),
         *page.sentences("Changed in the environment", changes or ["nothing"], 12),
     )
     return "\n".join(lines) + "\n"
@@ -225,25 +225,32 @@ def _time(run: Run) -> list[str]:
     return wall + [f"{name} {seconds(spent)}" for name, spent in seconds_by_phase(run).items()]
 
 
-def table(checks: grid.Grid, page: Page) -> Iterator[str]:
+def tables(checks: Sequence[grid.Grid], page: Page) -> Iterator[str]:
+    """One below the other."""
+    for number, each in enumerate(checks):
+        yield from ("", *([] if number else [page.paint("Checks:", "head")]), *_table(each, page))
+    if any(each.open for each in checks):
+        yield page.paint(f"  {grid.LEGEND}", "quiet")
+
+
+def _table(checks: grid.Grid, page: Page) -> Iterator[str]:
     """Rows without a finding are counted only, once the table is longer than a screen bears; columns that do not fit beside the
     others follow below them, for the rows that have something there.
     """
     named = [(plain(name, 40), row) for name, row in checks.rows]
     heads = [plain(column, 16) for column in checks.columns]
     widths = [max(len(head), *(len(row[index].text) for _, row in checks.rows)) for index, head in enumerate(heads)]
-    first = max(map(len, ("configuration", *(name for name, _ in named))))
+    what = checks.name or "configuration"
+    first = max(map(len, (what, *(name for name, _ in named))))
     for number, columns in enumerate(_blocks(widths, page.width - first - 2)):
         rows = [(name, row) for name, row in named if any(row[each].total for each in columns)]
-        lines = [("configuration", *(heads[each] for each in columns))]
+        lines = [(what, *(heads[each] for each in columns))]
         lines += [(name, *(row[each].text for each in columns)) for name, row in rows]
         head, *body = ["  ".join(map(_aligned, line, (first, *(widths[each] for each in columns)), range(len(line)))).rstrip()
                        for line in lines]  # fmt: skip
         bad = sum(any(row[each].bad for each in columns) for _, row in rows)
-        yield from ("", *([] if number else [page.paint("Checks:", "head")]), page.paint(f"  {head}", "head"))
+        yield from ([""] if number else []) + [page.paint(f"  {head}", "head")]
         yield from page.cut([f"  {line}" for line in body], max(_ROWS, min(_BAD_ROWS, bad)))
-    if checks.open:
-        yield page.paint(f"  {grid.LEGEND}", "quiet")
 
 
 def _blocks(widths: Sequence[int], room: int) -> Iterator[list[int]]:

@@ -15,7 +15,7 @@ from matrix.cell import CHECKS, DTYPES
 from reports.document import to_text
 from reports.ratio import Ratio
 from reports.record import Record
-from reports.render.html.block import Block
+from reports.render.grid import Grid
 from reports.render.html.entry import Entry, Standing
 from reports.verdict import Verdict
 
@@ -54,7 +54,7 @@ def ordered(entries: Iterable[Entry], rows: Sequence[str]) -> list[Entry]:
     return sorted(entries, key=place)
 
 
-def index(entries: Sequence[Entry], blocks: Sequence[Block], states: Sequence[Standing], *, two: bool) -> str:
+def index(entries: Sequence[Entry], tables: Sequence[Grid], states: Sequence[Standing], *, two: bool) -> str:
     """Which checks there are and how they stand: one list of numbers a property, texts told once. JSON for a script element."""
     cells: Told[tuple[str, ...]] = Told()
     subjects, messages = Told[str](), Told[str]()
@@ -62,11 +62,11 @@ def index(entries: Sequence[Entry], blocks: Sequence[Block], states: Sequence[St
     columns, kinds = Told[str](), Told[str]()
     parts = [
         {
-            "name": block.name,
-            "columns": [columns.number(column) for column in block.table.columns],
-            "configurations": [name for name, _ in block.table.rows],
+            "name": table.name,
+            "columns": [columns.number(column) for column in table.columns],
+            "configurations": [name for name, _ in table.rows],
         }
-        for block in blocks
+        for table in tables
     ]
     checks = {
         "cell": [cells.number((entry.configuration, entry.model, entry.dtype, entry.platform)) for entry in entries],

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from reports.compare import Comparison
 from reports.fleet import Fleet, Member
+from reports.render import grid
 from reports.render.html import data, entry, facts, findings, plot, speed
-from reports.render.html.block import Block, blocks
 from reports.render.html.entry import Entry, Standing
 from reports.render.html.facts import Facts
 from reports.render.html.findings import Section
@@ -43,7 +43,7 @@ class Page:
     facts: Facts
     sections: Sequence[Section]
     states: Sequence[Standing]
-    blocks: Sequence[Block]
+    tables: Sequence[grid.Grid]
     plots: Sequence[plot.Plot]
     speed: speed.Lines | None
     time: plot.Bars | None
@@ -110,16 +110,17 @@ def _page(
     entries: list[Entry], order: Iterable[str], runs: Sequence[tuple[str, Run]],
     *, two: bool = False, several: bool = False, gaps: speed.Gaps = NONE, **told: Any,
 ) -> str:  # fmt: skip
-    parts = blocks(entries, list(dict.fromkeys(name for name, _ in runs)) if several else ())
-    names = [name for part in parts for name, _ in part.table.rows]
+    squares = [(item.suite, item.configuration, item.column, item.state) for item in entries]
+    tables = grid.grids(squares, list(dict.fromkeys(name for name, _ in runs)) if several else ())
+    names = [name for table in tables for name, _ in table.rows]
     entries = data.ordered(entries, names)
     states = entry.standings(entries, iter(order))
     drawn = [draw(entries, names, two=two) for draw in (plot.errors, plot.memory, plot.placement)]
     page = Page(
         sides=[_side(name, run) for name, run in runs],
-        states=states, blocks=parts, two=two, several=several,
+        states=states, tables=tables, two=two, several=several,
         plots=[picture for picture in drawn if picture], time=plot.time([(name, seconds_by_phase(run)) for name, run in runs]),
-        index=data.index(entries, parts, states, two=two), chunks=data.packed(entries, gaps), **told,
+        index=data.index(entries, tables, states, two=two), chunks=data.packed(entries, gaps), **told,
     )  # fmt: skip
     return rendered({item.name: getattr(page, item.name) for item in fields(page)})
 
