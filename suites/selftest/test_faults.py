@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.faults import FAULTS, flash_attention, latency, onnxruntime, placement, process, quantization
+from fixtures.faults import FAULTS, border, flash_attention, latency, onnxruntime, placement, process, quantization
 from suites.selftest import test_flash_attention_faults
 from suites.selftest.nested import Nested, facts, validate
 
@@ -117,7 +117,7 @@ def test_every_fault_is_tried() -> None:
     elsewhere |= {fault.name for fault in quantization.FAULTS}  # in test_quantization_faults.py
     elsewhere |= {fault.name for fault in latency.FAULTS}  # in test_latency_processes.py
     elsewhere |= {fault.name for fault in onnxruntime.FAULTS}  # in test_onnxruntime_faults.py
-    elsewhere |= {fault.name for fault in placement.FAULTS}  # in test_placement_faults.py
+    elsewhere |= {fault.name for fault in (*placement.FAULTS, *border.FAULTS)}  # in test_placement_faults.py
     elsewhere |= {fault.name for fault in process.FAULTS}  # in test_ended_processes.py and test_secrets.py
 
     assert set(FAULTS) == {*CAUGHT, *elsewhere, "test-removed", "empty-run"}
