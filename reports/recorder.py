@@ -226,7 +226,10 @@ class Recorder:
 
 
 def _resumed(run: Run) -> Iterable[str]:
+    """How far a run had come that goes on; of one that was whole there is nothing to say."""
     planned = len(run.header.planned)
+    if run.whole:
+        return
     yield f"it was resumed after it had ended early, with {planned - len(run.missing)} of {planned} planned checks recorded"
 
 

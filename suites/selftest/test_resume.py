@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -180,6 +181,14 @@ def test_a_resumed_run_is_whole_when_the_rest_is_recorded(tmp_path: Path) -> Non
 
     assert (True, 0, 3) == (actual.whole, ended.exitstatus, len(actual.records))
     assert ("it was resumed after it had ended early, with 2 of 3 planned checks recorded",) == actual.header.notes
+
+
+def test_of_a_run_that_was_whole_nothing_is_said(tmp_path: Path) -> None:
+    earlier = ended_early(tmp_path / "r1", "first", "second", "third")
+    whole = replace(earlier, header=replace(earlier.header, complete=True))
+    recording, ended = finished(planned(earlier.folder, "first", "second", "third", resumed=whole))
+
+    assert ((), 0) == (loaded(recording).header.notes, ended.exitstatus)
 
 
 def test_a_resumed_run_is_red_for_what_failed_before(tmp_path: Path) -> None:
