@@ -178,7 +178,7 @@ CASES = {
         "", "the one for the CPU alone on a machine with a GPU: Method 'cget_managed_ptr' not available in CPU-only version",
     ),
     "a runtime that is missing": (
-        GPU + MISSING, "the native library was not loaded: 🚨 CUDA SETUP ERROR: Missing dependency: libcudart.so.99",
+        GPU + MISSING, "the native library was not loaded: libcudart.so.99: cannot open shared object file",
     ),
     "a version that is not in the wheel": (
         f"import os; os.environ['BNB_CUDA_VERSION'] = '999'; {GPU}", "was not loaded (BNB_CUDA_VERSION=999): ",
